@@ -1,0 +1,1 @@
+"""From arrays of a trained model to dimensions and intervals; never imports training."""

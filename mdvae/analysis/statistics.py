@@ -1,0 +1,48 @@
+"""Means with intervals over seeds."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+
+CONFIDENCE = 0.95
+NAN = float("nan")
+
+
+class Interval(NamedTuple):
+    """A mean over seeds; what cannot be known from so few values is nan.
+
+    Attributes:
+        mean, sd: of the values, sd with n - 1.
+        low, high: 95 % interval of the mean, by Student's t.
+    """
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Mean, standard deviation and 95 % interval; values that are not finite are left out."""
+    kept = np.array([value for value in values if value is not None], np.float64)
+    kept = kept[np.isfinite(kept)]
+    if len(kept) == 0:
+        return Interval(NAN, NAN, NAN, NAN)
+    mean = float(kept.mean())
+    if len(kept) == 1:
+        return Interval(mean, NAN, NAN, NAN)
+    sd = float(kept.std(ddof=1))
+    half = float(scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, len(kept) - 1)) * sd / len(kept) ** 0.5
+    return Interval(mean, sd, mean - half, mean + half)
+
+
+def fraction_interval(successes: int, total: int) -> Interval:
+    """A fraction and its 95 % Wilson score interval; sd is that of one trial."""
+    if total == 0:
+        return Interval(NAN, NAN, NAN, NAN)
+    interval = scipy.stats.binomtest(successes, total).proportion_ci(CONFIDENCE, method="wilson")
+    fraction = successes / total
+    sd = (fraction * (1 - fraction)) ** 0.5
+    return Interval(fraction, sd, float(interval.low), float(interval.high))

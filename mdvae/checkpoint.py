@@ -1,0 +1,61 @@
+"""Checkpoints: the only module that knows Orbax."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orbax.checkpoint as ocp
+
+PyTree = Any
+KEEP = 2
+
+
+class Restored(NamedTuple):
+    """A restored checkpoint.
+
+    Attributes:
+        step: at which it was saved.
+        state: of the template's structure, NumPy leaves.
+        skipped: newer steps that could not be read.
+    """
+
+    step: int
+    state: PyTree
+    skipped: tuple[int, ...]
+
+
+def _manager(directory: Path, *, create: bool) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=KEEP if create else None,
+        create=create,
+        read_only=not create,
+        enable_async_checkpointing=False,
+    )
+    return ocp.CheckpointManager(directory.absolute(), options=options)
+
+
+def save(directory: Path, step: int, state: PyTree) -> None:
+    """Saves a pytree of arrays; complete or not at all. The last two steps are kept."""
+    with _manager(directory, create=True) as manager:
+        manager.save(step, args=ocp.args.StandardSave(state), force=True)
+
+
+def restore(directory: Path, template: PyTree) -> Restored | None:
+    """Restores the newest checkpoint that can be read, or None where there is none.
+
+    Args:
+        directory: where `save` wrote.
+        template: a pytree of NumPy arrays with the structure, shapes and dtypes to expect.
+    """
+    if not directory.is_dir():
+        return None
+    skipped = []
+    with _manager(directory, create=False) as manager:
+        for step in sorted(manager.all_steps(), reverse=True):
+            try:
+                state = manager.restore(step, args=ocp.args.StandardRestore(template))
+            except Exception:
+                # Orbax raises many kinds for a damaged checkpoint; the one before it may be whole.
+                skipped.append(step)
+                continue
+            return Restored(step, state, tuple(skipped))
+    return None

@@ -1,0 +1,165 @@
+"""What the commands share: flags, one-line errors, progress, and stopping when asked to."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from absl import flags
+from ml_collections import config_flags
+from tqdm import tqdm
+
+from mdvae.config import ConfigError, SweepConfig, resolve
+
+USER_ERROR = 2
+INTERRUPTED = 75
+PLAIN_SECONDS = 10.0
+
+
+class SweepArguments(NamedTuple):
+    """The command line of a sweep, checked."""
+
+    config: SweepConfig
+    workdir: Path
+    devices: int
+    command: str
+
+
+def run_command(main: Callable[[Sequence[str]], int]) -> None:
+    """Runs a command; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        code = main(sys.argv)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = USER_ERROR
+    except BrokenPipeError:
+        # The reader of our output has gone (such as `| head`); there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).strip("'\"").replace("\\n", " ").split())
+
+
+def _load_config(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
+    """Parses argv; every way in which a config file can fail becomes a ConfigError."""
+    given = [arg for arg in argv if arg.split("=")[0] in ("--config", "-config")]
+    path = given[-1].partition("=")[2] if given else ""
+    if given and path == "" and argv.index(given[-1]) + 1 < len(argv):
+        path = argv[argv.index(given[-1]) + 1]
+    if path == "":
+        raise ConfigError("--config: missing; give a config file, such as configs/quickstart.py")
+    if not Path(path).is_file():
+        raise ConfigError(f"--config: {path} does not exist; give a config file that does")
+    try:
+        return values(list(argv))[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise ConfigError(f"--{error.flagname}: no such flag; see --help") from error
+    except flags.Error as error:
+        raise ConfigError(_one_line(error).removeprefix("flag --config.")) from error
+    except AttributeError as error:
+        if "get_config" in str(error):
+            raise ConfigError(
+                f"--config: {path} has no get_config(); it must define one that returns a"
+                " ConfigDict"
+            ) from error
+        raise ConfigError(f"--config.{_one_line(error)}") from error
+    except Exception as error:
+        # A config file is the user's own code and may fail in any way.
+        kind = type(error).__name__
+        raise ConfigError(f"--config: {path} fails with {kind}: {_one_line(error)}") from error
+
+
+def parse_sweep(argv: Sequence[str], usage: str) -> SweepArguments | None:
+    """Reads the command line of a sweep; None where only help was asked for.
+
+    Raises:
+        ConfigError: one line on what is wrong.
+    """
+    if any(arg in ("--help", "-h", "-help", "--helpfull") for arg in argv):
+        print(usage.strip())
+        return None
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", None, "config file", flag_values=values)
+    flags.DEFINE_string("workdir", None, "run directory", flag_values=values)
+    flags.DEFINE_integer("devices", 0, "devices to use", flag_values=values)
+    stray = _load_config(argv, values)
+    if stray:
+        raise ConfigError(f"{stray[0]}: not a flag; settings are --config.field=value")
+    overrides = config_flags.get_override_values(values["config"])
+    config = resolve(values["config"].value, {name.partition(".")[0] for name in overrides})
+    if values["devices"].value < 0:
+        raise ConfigError(
+            f"--devices: {values['devices'].value} is not usable; it must be 0 or more"
+        )
+    workdir = values["workdir"].value or f"runs/{config.name}"
+    command = "python -m mdvae.sweep " + " ".join(argv[1:])
+    return SweepArguments(config, Path(workdir), values["devices"].value, command)
+
+
+class Progress:
+    """A bar with rate and ETA on a terminal, a plain line every ten seconds otherwise."""
+
+    def __init__(self, name: str, total: int, done: int):
+        self._name, self._total, self._done, self._first = name, total, done, done
+        self._started = self._printed = time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=total, initial=done, desc=name, unit="step", dynamic_ncols=True)
+
+    def update(self, n_steps: int, note: str) -> None:
+        """Says that n_steps more steps are done; `note` stands behind the rate."""
+        self._done += n_steps
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(n_steps)
+            return
+        now = time.monotonic()
+        if now - self._printed < PLAIN_SECONDS and self._done < self._total:
+            return
+        self._printed = now
+        rate = (self._done - self._first) / max(now - self._started, 1e-9)
+        left = (self._total - self._done) / max(rate, 1e-9)
+        print(
+            f"{self._name}: step {self._done:,}/{self._total:,}, {rate:,.0f} steps/s,"
+            f" {left:,.0f} s left, {note}",
+            flush=True,
+        )
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class StopRequest:
+    """Remembers SIGINT or SIGTERM; a second one stops at once.
+
+    Attributes:
+        signal: the name of the signal that came, or None.
+    """
+
+    def __init__(self) -> None:
+        self.signal: str | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = signal.Signals(number).name
+        print(f"\n{self.signal}: finishing the steps in hand, then saving ...", flush=True)

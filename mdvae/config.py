@@ -1,0 +1,310 @@
+"""What a sweep is asked to do: defaults, protocols and the one place where values are checked.
+
+A config file returns an `ml_collections.ConfigDict` (usually `default_config()` with changes).
+`resolve` turns it, once, into a frozen `SweepConfig`; nothing after that point sees a ConfigDict.
+"""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+ACTIVATIONS = ("relu", "prelu", "tanh", "softplus", "linear")
+OUTPUTS = ("sigmoid", "linear")
+PRESETS = ("authors", "paper")
+
+# Axes of a grid. The first kind are numbers that may differ between runs of one program; the
+# second change the program itself, so that each of their values makes a group of its own.
+NUMBER_AXES = ("kappa", "d", "r", "log_gamma_init", "log_gamma", "learning_rate")
+STATIC_AXES = ("hidden", "activation", "output", "batch_size")
+REQUIRED_AXES = ("kappa", "d", "r")
+
+OWN_PROTOCOL = "mdvae"
+
+
+class ConfigError(ValueError):
+    """A value that cannot be used; the message is one line: field, value, what would be right."""
+
+
+Axes = dict[str, tuple[Any, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepConfig:
+    """Everything that decides the numbers of a sweep, checked.
+
+    Attributes:
+        name: of the config; also of its default run directory.
+        protocol: "mdvae" for this project's recipe, or one of the config's published ones.
+        grids: named products of axes; their union is the sweep.
+        seeds, seed: how many seeds, and the first of them.
+        preset: law of the synthetic data, "authors" or "paper".
+        n_train, n_eval: training samples, and fresh evaluation samples, of each run.
+        hidden, activation, output: the MLPs of encoder and decoder (mirrored).
+        log_gamma_init: initial value of the decoder's learned log variance.
+        steps, batch_size, learning_rate, warmup: Adam under a one-cycle cosine schedule whose
+            peak `learning_rate` is reached after the fraction `warmup` of the steps.
+        ad_threshold: the paper's rule calls a dimension active below this variance ratio.
+        ad_min_gap: least gap between sorted log ratios (nats) that counts as a gap.
+        log_every, save_every: steps between lines of metrics, and between checkpoints.
+        memory_gib: what one device may use; 0 asks the device.
+        published: name of the table of published numbers to compare with, or "".
+    """
+
+    name: str
+    protocol: str
+    grids: dict[str, Axes]
+    seeds: int
+    seed: int
+    preset: str
+    n_train: int
+    n_eval: int
+    hidden: tuple[int, ...]
+    activation: str
+    output: str
+    log_gamma_init: float
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup: float
+    ad_threshold: float
+    ad_min_gap: float
+    log_every: int
+    save_every: int
+    memory_gib: float
+    published: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain JSON values; `from_json` is its inverse."""
+        return dataclasses.asdict(self)
+
+
+def default_config() -> ConfigDict:
+    """This project's recipe with an empty grid: what a config file starts from."""
+    return ConfigDict(
+        {
+            "name": "sweep",
+            "protocol": OWN_PROTOCOL,
+            "protocols": {},
+            "grid": {"kappa": (), "d": (), "r": ()},
+            "seeds": 5,
+            "seed": 0,
+            "preset": "authors",
+            "n_train": 100_000,
+            "n_eval": 10_000,
+            "hidden": (64,),
+            "activation": "relu",
+            "output": "sigmoid",
+            "log_gamma_init": 0.0,
+            "steps": 50_000,
+            "batch_size": 1_000,
+            "learning_rate": 0.005,
+            "warmup": 0.3,
+            "ad_threshold": 0.05,
+            "ad_min_gap": 1.0,
+            "log_every": 500,
+            "save_every": 5_000,
+            "memory_gib": 0.0,
+            "published": "",
+        }
+    )
+
+
+def published_protocol() -> ConfigDict:
+    """The recipe behind the published Tables 1, 3 and 7 (SGD-free: one batch is the data set)."""
+    return ConfigDict(
+        {
+            "hidden": (16,),
+            "activation": "relu",
+            "output": "linear",
+            "log_gamma_init": 0.0,
+            "steps": 50_000,
+            "batch_size": 100_000,
+            "learning_rate": 0.005,
+            "warmup": 0.3,
+        }
+    )
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _whole(least: int):
+    return (lambda v: _is_int(v) and v >= least), f"a whole number, {least} or more"
+
+
+def _one_of(names: tuple[str, ...]):
+    return (lambda v: v in names), "one of " + ", ".join(names)
+
+
+def _is_hidden(value: Any) -> bool:
+    return isinstance(value, tuple) and all(_is_int(width) and width >= 1 for width in value)
+
+
+_RULES = {
+    "name": (lambda v: isinstance(v, str) and v != "" and "/" not in v, "a name without '/'"),
+    "seeds": _whole(1),
+    "seed": ((lambda v: _is_int(v) and 0 <= v < 2**31), "a whole number from 0 to 2147483647"),
+    "preset": _one_of(PRESETS),
+    "n_train": _whole(1),
+    "n_eval": _whole(1),
+    "hidden": (_is_hidden, "a tuple of layer widths of 1 or more, such as (64,)"),
+    "activation": _one_of(ACTIVATIONS),
+    "output": _one_of(OUTPUTS),
+    "log_gamma_init": (_is_number, "a finite number"),
+    "log_gamma": (_is_number, "a finite number"),
+    "steps": _whole(1),
+    "batch_size": _whole(1),
+    "learning_rate": ((lambda v: _is_number(v) and v > 0), "a number above 0"),
+    "warmup": ((lambda v: _is_number(v) and 0 < v < 1), "a fraction between 0 and 1"),
+    "ad_threshold": ((lambda v: _is_number(v) and 0 < v < 1), "a ratio between 0 and 1"),
+    "ad_min_gap": ((lambda v: _is_number(v) and v >= 0), "a number of nats, 0 or more"),
+    "log_every": _whole(1),
+    "save_every": _whole(1),
+    "memory_gib": ((lambda v: _is_number(v) and v >= 0), "a number of GiB, or 0 to ask the device"),
+    "published": (lambda v: isinstance(v, str), "the name of a published table, or ''"),
+    "kappa": _whole(1),
+    "d": _whole(1),
+    "r": _whole(1),
+}
+_FLOATS = (
+    "log_gamma_init",
+    "log_gamma",
+    "learning_rate",
+    "warmup",
+    "ad_threshold",
+    "ad_min_gap",
+    "memory_gib",
+)
+
+
+def _check(path: str, field: str, value: Any) -> Any:
+    if isinstance(value, list):
+        value = tuple(value)
+    accepted, right = _RULES[field]
+    if not accepted(value):
+        raise ConfigError(f"{path}: {value!r} is not usable; it must be {right}")
+    return float(value) if field in _FLOATS else value
+
+
+def _unknown(path: str, name: str, known: Collection[str]) -> ConfigError:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "known: " + ", ".join(sorted(known))
+    return ConfigError(f"{path}{name}: no such field; {hint}")
+
+
+def _axes(path: str, axes: Mapping[str, Any]) -> Axes:
+    known = NUMBER_AXES + STATIC_AXES
+    checked: Axes = {}
+    for axis, values in axes.items():
+        if axis not in known:
+            raise _unknown(f"{path}.", axis, known)
+        if isinstance(values, list):
+            values = tuple(values)
+        if not isinstance(values, tuple) or not values:
+            raise ConfigError(
+                f"{path}.{axis}: {values!r} is not usable; it must be a tuple with at least one"
+                " value, such as (20,)"
+            )
+        values = tuple(_check(f"{path}.{axis}", axis, value) for value in values)
+        if len(set(values)) < len(values):
+            raise ConfigError(f"{path}.{axis}: {values!r} repeats a value; each may stand once")
+        checked[axis] = values
+    for axis in REQUIRED_AXES:
+        if axis not in checked:
+            raise ConfigError(f"{path}.{axis}: missing; give at least one value, such as (20,)")
+    if "log_gamma" in checked and "log_gamma_init" in checked:
+        raise ConfigError(
+            f"{path}.log_gamma_init: has no effect beside log_gamma, which is held; remove one"
+        )
+    return checked
+
+
+def _grids(grid: Mapping[str, Any]) -> dict[str, Axes]:
+    if not isinstance(grid, Mapping):
+        raise ConfigError(f"grid: {grid!r} is not usable; it must map axes to tuples of values")
+    if not grid:
+        raise ConfigError("grid: is empty; give at least kappa, d and r")
+    if all(isinstance(axes, Mapping) for axes in grid.values()):
+        return {name: _axes(f"grid.{name}", axes) for name, axes in grid.items()}
+    return {"": _axes("grid", grid)}
+
+
+def _apply_protocol(values: dict[str, Any], overrides: Collection[str]) -> None:
+    protocols = values.pop("protocols", {})
+    protocol = values.get("protocol")
+    choices = (OWN_PROTOCOL, *sorted(protocols))
+    if protocol not in choices:
+        raise ConfigError(
+            f"protocol: {protocol!r} is not usable; it must be one of {', '.join(choices)}"
+        )
+    for field, value in protocols.get(protocol, {}).items():
+        if field not in overrides:
+            values[field] = value
+
+
+def resolve(config: ConfigDict | Mapping[str, Any], overrides: Collection[str] = ()) -> SweepConfig:
+    """Checks a config and fills in its protocol.
+
+    Args:
+        config: what a config file's `get_config` returned, after command-line overrides.
+        overrides: names of the fields set on the command line; they win over the protocol.
+
+    Raises:
+        ConfigError: one line that names the field, the value and what would be right.
+    """
+    values = dict(config.to_dict() if isinstance(config, ConfigDict) else config)
+    _apply_protocol(values, overrides)
+    fields = [field.name for field in dataclasses.fields(SweepConfig)]
+    known = ["grid" if field == "grids" else field for field in fields]
+    for name in values:
+        if name not in known:
+            raise _unknown("", name, known)
+    for name in known:
+        if name not in values:
+            raise ConfigError(f"{name}: missing; start the config from default_config()")
+    grids = _grids(values.pop("grid"))
+    checked = {
+        name: value if name == "protocol" else _check(name, name, value)
+        for name, value in values.items()
+    }
+    if checked["seed"] + checked["seeds"] > 2**31:
+        raise ConfigError(
+            f"seeds: {checked['seeds']} from seed {checked['seed']} on passes 2147483647; give less"
+        )
+    resolved = SweepConfig(grids=grids, **checked)
+    sizes = [size for axes in grids.values() for size in axes.get("batch_size", ())]
+    for size in [*sizes, resolved.batch_size]:
+        if size > resolved.n_train:
+            raise ConfigError(
+                f"batch_size: {size} is more than n_train = {resolved.n_train}; "
+                f"it must be {resolved.n_train} or less"
+            )
+    return resolved
+
+
+def from_json(values: Mapping[str, Any]) -> SweepConfig:
+    """The inverse of `SweepConfig.to_json`, through the same checks as a config file."""
+    values = dict(values)
+    grids = values.pop("grids")
+    protocol = values.pop("protocol")
+    grid = grids[""] if set(grids) == {""} else grids
+    resolved = resolve({**values, "grid": grid, "protocol": OWN_PROTOCOL})
+    return dataclasses.replace(resolved, protocol=protocol)
+
+
+def differences(old: SweepConfig, new: SweepConfig) -> list[str]:
+    """Fields in which two configs differ, each as `field: old -> new`."""
+    return [
+        f"{field.name}: {getattr(old, field.name)!r} -> {getattr(new, field.name)!r}"
+        for field in dataclasses.fields(SweepConfig)
+        if getattr(old, field.name) != getattr(new, field.name)
+    ]

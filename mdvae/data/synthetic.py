@@ -1,0 +1,108 @@
+"""Synthetic manifolds of CVAE-dims, Section 4.1: x = sigmoid(G u + b), u a Gaussian mixture in R^r.
+
+Arrays are feature-major, [width, samples] (see `networks`). Every draw is made so that its leading
+part does not depend on how far it is padded: a cell's data are the same alone and in any sweep.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+COMPONENTS = 5
+
+# CVAE-dims states equal weights; its published numbers were made with these, normalised.
+AUTHORS_WEIGHTS = (0.2, 0.3, 0.5, 0.3, 0.2)
+
+
+class Manifold(NamedTuple):
+    """One draw of the law of x, padded with zeros to r_max and d_max.
+
+    Attributes:
+        weights_M: probabilities of the mixture's components.
+        means_RM, scales_RM: their means and standard deviations.
+        noise_R: standard deviation of the normal noise added to u; it stays on the manifold.
+        projection_RD, bias_D: G (transposed) and b.
+        mask_D: 1 for a true dimension of x, 0 for padding.
+    """
+
+    weights_M: jax.Array
+    means_RM: jax.Array
+    scales_RM: jax.Array
+    noise_R: jax.Array
+    projection_RD: jax.Array
+    bias_D: jax.Array
+    mask_D: jax.Array
+
+
+def _rows(key: jax.Array, n_rows: int, draw) -> jax.Array:
+    """Stacks draw(key of row i), [n_rows, ...]: a row does not depend on how many there are."""
+    return jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(jnp.arange(n_rows))
+
+
+def draw_manifold(
+    key: jax.Array,
+    r: int | jax.Array,
+    d: int | jax.Array,
+    *,
+    r_max: int,
+    d_max: int,
+    preset: str,
+) -> Manifold:
+    """Draws a mixture and a projection.
+
+    Args:
+        key: of the data set.
+        r, d: true sizes; they may be traced.
+        r_max, d_max: padded sizes, static.
+        preset: "authors" (projection and bias uniform on +-1/sqrt(r), unequal weights, N(0, I)
+            added to u) or "paper" (projection N(0, 1), no bias, equal weights, nothing added).
+    """
+    keys = jax.random.split(key, 4)
+    mask_R = (jnp.arange(r_max) < r).astype(jnp.float32)
+    mask_D = (jnp.arange(d_max) < d).astype(jnp.float32)
+    mixture = [_rows(key, r_max, lambda k: jax.random.normal(k, (COMPONENTS,))) for key in keys[:2]]
+    authors = preset == "authors"
+    if authors:
+
+        def entry(k: jax.Array) -> jax.Array:
+            return jax.random.uniform(k, minval=-1.0, maxval=1.0) / jnp.sqrt(jnp.float32(r))
+    else:
+
+        def entry(k: jax.Array) -> jax.Array:
+            return jax.random.normal(k)
+
+    projection_RD = _rows(keys[2], r_max, lambda k: _rows(k, d_max, entry))
+    bias_D = _rows(keys[3], d_max, entry) if authors else jnp.zeros(d_max)
+    weights_M = jnp.asarray(AUTHORS_WEIGHTS if authors else (1.0,) * COMPONENTS)
+    return Manifold(
+        weights_M=weights_M / weights_M.sum(),
+        means_RM=mixture[0] * mask_R[:, None],
+        scales_RM=jnp.exp(mixture[1]) * mask_R[:, None],
+        noise_R=mask_R * float(authors),
+        projection_RD=projection_RD * mask_R[:, None] * mask_D[None, :],
+        bias_D=bias_D * mask_D,
+        mask_D=mask_D,
+    )
+
+
+def sample(key: jax.Array, manifold: Manifold, n: int) -> tuple[jax.Array, jax.Array]:
+    """Draws n samples.
+
+    Returns:
+        x_DN on the manifold and its coordinates u_RN; padded rows are zero.
+    """
+    key_component, key_mixture, key_noise = jax.random.split(key, 3)
+    edges_M = jnp.cumsum(manifold.weights_M)[:-1]
+    uniform_N = jax.random.uniform(key_component, (n,))
+    component_N = jnp.sum(uniform_N[None, :] >= edges_M[:, None], axis=0)
+    r_max = manifold.noise_R.shape[0]
+    normal_RN = _rows(key_mixture, r_max, lambda k: jax.random.normal(k, (n,)))
+    noise_RN = _rows(key_noise, r_max, lambda k: jax.random.normal(k, (n,)))
+    u_RN = (
+        manifold.means_RM[:, component_N]
+        + manifold.scales_RM[:, component_N] * normal_RN
+        + manifold.noise_R[:, None] * noise_RN
+    )
+    logits_DN = jnp.einsum("rd,rn->dn", manifold.projection_RD, u_RN) + manifold.bias_D[:, None]
+    return jax.nn.sigmoid(logits_DN) * manifold.mask_D[:, None], u_RN

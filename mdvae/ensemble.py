@@ -1,0 +1,158 @@
+"""The axis of runs: pad, stack, place on devices, map over. The one place where it is added."""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from mdvae.grid import Cell
+
+PyTree = Any
+AXIS = "runs"
+
+
+class Run(NamedTuple):
+    """One training: a cell and a seed."""
+
+    cell: Cell
+    seed: int
+
+
+class Placement(NamedTuple):
+    """Where the runs of one slice sit.
+
+    Slot i belongs to device i // (len(slots) / devices). Slots beyond the real runs repeat the
+    last one and are dropped when results are read.
+
+    Attributes:
+        slots: the runs, then their repeats.
+        n_runs: how many are real.
+    """
+
+    slots: tuple[Run, ...]
+    n_runs: int
+
+
+class Shared(NamedTuple):
+    """Things that several runs of a device use in common, each held once a device.
+
+    Attributes:
+        table: the things, device by device, equally many on each.
+        index: per slot, the position in its own device's part of the table.
+    """
+
+    table: tuple[Hashable, ...]
+    index: np.ndarray
+
+
+def run_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A one-dimensional mesh over all local devices, or the given ones."""
+    return Mesh(np.array(devices if devices is not None else jax.local_devices()), (AXIS,))
+
+
+def split_runs(runs: Sequence[Run], n_slices: int, n_devices: int) -> list[Placement]:
+    """Cuts runs into slices of one common size, a multiple of the devices."""
+    per_slice = math.ceil(len(runs) / n_slices)
+    n_slots = math.ceil(per_slice / n_devices) * n_devices
+    placements = []
+    for start in range(0, len(runs), per_slice):
+        part = tuple(runs[start : start + per_slice])
+        placements.append(Placement(part + (part[-1],) * (n_slots - len(part)), len(part)))
+    return placements
+
+
+def share(keys: Sequence[Hashable], n_devices: int, size: int | None = None) -> Shared:
+    """Finds what the slots of each device have in common.
+
+    Args:
+        keys: per slot, what it needs.
+        n_devices: slots are split evenly and in order over them.
+        size: entries of each device's table; by default as many as the neediest device has.
+    """
+    per_device = len(keys) // n_devices
+    parts = [keys[i * per_device : (i + 1) * per_device] for i in range(n_devices)]
+    tables = [list(dict.fromkeys(part)) for part in parts]
+    size = size or max(map(len, tables))
+    index = [table.index(key) for table, part in zip(tables, parts, strict=True) for key in part]
+    padded = [key for table in tables for key in table + table[-1:] * (size - len(table))]
+    return Shared(tuple(padded), np.array(index, np.int32))
+
+
+def pad_like(tree: PyTree, template: PyTree) -> PyTree:
+    """Pads every leaf with trailing zeros to the template's shape.
+
+    Zero padding is a fixed point of training once the objective is masked: padded weights see
+    zero inputs and zero gradients.
+    """
+
+    def pad(leaf: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+        widths = [(0, n - m, 0) for m, n in zip(leaf.shape, like.shape, strict=True)]
+        return jax.lax.pad(leaf, jnp.zeros((), leaf.dtype), widths)
+
+    return jax.tree.map(pad, tree, template)
+
+
+def unpad_like(tree: PyTree, template: PyTree) -> PyTree:
+    """The inverse of `pad_like`: the leading part of every leaf, at the template's shape."""
+    return jax.tree.map(
+        lambda leaf, like: leaf[tuple(slice(n) for n in like.shape)], tree, template
+    )
+
+
+def looped() -> bool:
+    """Whether `map_runs` is a loop on this backend."""
+    return jax.default_backend() == "cpu"
+
+
+def map_runs(function: Callable[[PyTree], PyTree], runs: PyTree) -> PyTree:
+    """Maps a function of one run over the leading axis of its argument.
+
+    On accelerators by vmap. On a CPU by a loop in the program: one run's activations stay in
+    the cache of their core, which measures 15 % (18 runs) to 60 % (90 runs) faster than vmap.
+    """
+    if looped():
+        return jax.lax.map(function, runs)
+    return jax.vmap(function)(runs)
+
+
+def over_devices(
+    function: Callable[..., PyTree],
+    mesh: Mesh,
+    n_sharded: int,
+    n_replicated: int = 0,
+    donate: tuple[int, ...] = (),
+) -> Any:
+    """Compiles a function of local parts: the first arguments are split over devices, by rows."""
+    sharded, replicated = PartitionSpec(AXIS), PartitionSpec()
+    mapped = jax.shard_map(
+        function,
+        mesh=mesh,
+        in_specs=(sharded,) * n_sharded + (replicated,) * n_replicated,
+        out_specs=sharded,
+        check_vma=False,
+    )
+    return jax.jit(mapped, donate_argnums=donate)
+
+
+def put_rows(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Puts a tree of arrays on the devices, rows split evenly."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def take_runs(tree: PyTree, n_runs: int) -> PyTree:
+    """The rows of the real runs, as NumPy arrays on the host."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:n_runs], jax.device_get(tree))
+
+
+def fill_slots(tree: PyTree, n_slots: int) -> PyTree:
+    """The inverse of `take_runs`: repeats the last row until there are n_slots."""
+
+    def fill(leaf: np.ndarray) -> np.ndarray:
+        missing = n_slots - leaf.shape[0]
+        return np.concatenate([leaf, np.repeat(leaf[-1:], missing, axis=0)])
+
+    return jax.tree.map(fill, tree)

@@ -1,0 +1,208 @@
+"""Figures of a run directory: learned dimensions, spectra, training curves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter
+
+from mdvae.grid import Cell
+from mdvae.rundir import LoadedRun, Row
+
+MAX_PANELS = 24
+MARKERS = "osD^vPX<>*"
+LINES = ("-", "--", "-.", ":")
+STYLE = {
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "savefig.dpi": 160,
+}
+
+
+def _colours(n: int) -> np.ndarray:
+    # Viridis without its lightest end: ordered in grey too, and visible on paper.
+    return mpl.colormaps["viridis"](np.linspace(0.0, 0.78, max(n, 1)))
+
+
+def _family(cell: Cell) -> str:
+    """What a cell is apart from r: the key by which panels and series collect cells."""
+    return "-".join(part for part in cell.name.split("-") if part != f"r{cell.r}")
+
+
+def _title(cell: Cell) -> str:
+    parts = [f"κ = {cell.kappa}", f"d = {cell.d}"]
+    return ", ".join(parts + cell.name.split("-")[3:])
+
+
+def _panels(
+    n: int, width: float, height: float, columns: int, **kwargs
+) -> tuple[Figure, list[Axes]]:
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, **kwargs).flat)
+    for unused in axes[n:]:
+        unused.set_visible(False)
+    return figure, axes[:n]
+
+
+def _rows_of(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Row]:
+    names = {cell.name for cell in cells}
+    return sorted((row for row in rows if row["cell"] in names), key=lambda row: row["r"])
+
+
+def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
+    """Learned AD against r: a panel per d, a series per kappa and rule."""
+    widths = sorted({cell.d for cell in run.cells})
+    figure, panels = _panels(len(widths), 3.1, 3.1, 4, sharey=True)
+    for axes, d in zip(panels, widths, strict=True):
+        here = [cell for cell in run.cells if cell.d == d]
+        top = max(cell.r for cell in here) + 1
+        axes.plot([0, top], [0, top], color="0.6", linestyle=":", label="AD = r")
+        families = list(dict.fromkeys(map(_family, here)))[: len(MARKERS)]
+        for i, (family, colour) in enumerate(zip(families, _colours(len(families)), strict=True)):
+            members = [cell for cell in here if _family(cell) == family]
+            label = _title(members[0]).replace(f", d = {d}", "")
+            mine = _rows_of(rows, members)
+            for rule, shift, fill, name in (
+                ("ad", -0.12, colour, f"AD ({run.config.ad_threshold:g})"),
+                ("ad_gap", 0.12, "white", "AD (gap)"),
+            ):
+                means = np.array([row[f"{rule}_mean"] for row in mine], float)
+                spread = np.array(
+                    [[row[f"{rule}_mean"] - row[f"{rule}_low"] for row in mine]], float
+                )
+                axes.errorbar(
+                    np.array([row["r"] for row in mine]) + shift,
+                    means,
+                    np.nan_to_num(spread)[0],
+                    color=colour,
+                    marker=MARKERS[i],
+                    markerfacecolor=fill,
+                    markersize=5,
+                    linestyle="none",
+                    capsize=2,
+                    label=f"{label}, {name}",
+                )
+            paper = [(row["r"], row["paper_ad"]) for row in mine if row["paper_ad"] is not None]
+            if paper:
+                label = "published" if i == 0 else None
+                axes.plot(*zip(*paper, strict=True), "kx", markersize=7, label=label)
+        axes.set_title(f"d = {d}")
+        axes.set_xlabel("manifold dimension r")
+        axes.set_xticks(sorted({cell.r for cell in here}))
+    panels[0].set_ylabel("active dimensions (mean, 95 % interval)")
+    most = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
+    handles, labels = most.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    return figure
+
+
+def _spectra(run: LoadedRun) -> Figure:
+    """Sorted variance ratios of each cell, a line per seed."""
+    cells, threshold = run.cells[:MAX_PANELS], run.config.ad_threshold
+    figure, panels = _panels(len(cells), 2.1, 1.8, 5, sharey=True)
+    for axes, cell in zip(panels, cells, strict=True):
+        for seed, colour in zip(run.seeds, _colours(len(run.seeds)), strict=True):
+            try:
+                ratios = np.sort(run.spectrum(cell, seed))
+            except KeyError:
+                continue
+            axes.plot(
+                np.arange(1, len(ratios) + 1),
+                ratios,
+                ".-",
+                color=colour,
+                linewidth=0.8,
+                markersize=4,
+            )
+        axes.axhline(threshold, color="tab:red", linestyle="--", linewidth=0.8)
+        axes.axvline(cell.expected_ad + 0.5, color="0.4", linestyle=":", linewidth=1.0)
+        axes.set_yscale("log")
+        axes.set_title(f"{_title(cell)}, r = {cell.r}", fontsize=7)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    for i, axes in enumerate(panels):
+        if i % 5 == 0:
+            axes.set_ylabel("variance ratio")
+    handles = [
+        Line2D([], [], color="tab:red", linestyle="--", label=f"threshold {threshold:g}"),
+        Line2D([], [], color="0.4", linestyle=":", label="expected number of active ones"),
+    ]
+    figure.supxlabel("latent, sorted (a line per seed; ratio of encoder to prior variance)", size=9)
+    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    return figure
+
+
+def _training(run: LoadedRun) -> Figure:
+    """nelbo and gamma over training: columns by kappa and d, lines by r, bands over seeds."""
+    families: dict[str, list[Cell]] = {}
+    for cell in run.cells:
+        families.setdefault(_family(cell), []).append(cell)
+    shown = list(families.values())[:6]
+    dimensions = sorted({cell.r for cells in shown for cell in cells})
+    colours = dict(zip(dimensions, _colours(len(dimensions)), strict=True))
+    figure = Figure(figsize=(2.6 * len(shown) + 0.8, 4.6), layout="constrained")
+    panels = figure.subplots(2, len(shown), squeeze=False, sharex=True)
+    for column, cells in enumerate(shown):
+        for cell in cells:
+            lines = [row for row in run.metrics if row["cell"] == cell.name]
+            steps = sorted({row["step"] for row in lines})
+            by_step = {step: [row for row in lines if row["step"] == step] for step in steps}
+            line = LINES[dimensions.index(cell.r) % len(LINES)]
+            for axes, name, change in (
+                (panels[0, column], "nelbo", lambda v: v),
+                (panels[1, column], "log_gamma", np.exp),
+            ):
+                values = [
+                    [row[name] for row in by_step[step] if row[name] is not None] or [np.nan]
+                    for step in steps
+                ]
+                middle = change(np.array([np.median(v) for v in values]))
+                low = change(np.array([np.min(v) for v in values]))
+                high = change(np.array([np.max(v) for v in values]))
+                axes.plot(
+                    steps, middle, color=colours[cell.r], linestyle=line, label=f"r = {cell.r}"
+                )
+                axes.fill_between(steps, low, high, color=colours[cell.r], alpha=0.15, linewidth=0)
+        panels[0, column].set_title(_title(cells[0]))
+        panels[1, column].set_yscale("log")
+        panels[1, column].set_xlabel("step")
+        panels[1, column].xaxis.set_major_formatter(EngFormatter(sep=""))
+    panels[0, 0].set_ylabel("nelbo (nats)\nmedian and range over seeds")
+    panels[1, 0].set_ylabel("γ")
+    unique: dict[str, object] = {}
+    for axes in panels[0]:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            unique.setdefault(label, handle)
+    order = sorted(unique, key=lambda label: int(label.split("= ")[1]))
+    figure.legend(
+        [unique[label] for label in order], order, loc="outside lower center", ncols=len(order)
+    )
+    return figure
+
+
+def draw_all(run: LoadedRun, rows: Sequence[Row], folder: Path) -> list[tuple[str, str]]:
+    """Draws what the run directory has data for.
+
+    Returns:
+        File name and title of each figure.
+    """
+    folder.mkdir(exist_ok=True)
+    drawn = []
+    with mpl.rc_context(STYLE):
+        if run.results:
+            drawn.append(("ad_against_r.png", "Learned AD against r", _ad_against_r(run, rows)))
+            drawn.append(("spectra.png", "Spectra of the encoder variances", _spectra(run)))
+        if run.metrics:
+            drawn.append(("training.png", "nelbo and γ over training", _training(run)))
+        for file, _, figure in drawn:
+            figure.savefig(folder / file)
+    return [(file, title) for file, title, _ in drawn]

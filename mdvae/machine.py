@@ -1,0 +1,76 @@
+"""The machine that a sweep runs on: its devices, their memory, and what is installed."""
+
+import contextlib
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import psutil
+
+from mdvae.config import ConfigError, SweepConfig
+
+GIB = 2**30
+# Of what a device has free; the rest is left to the compiler, to copies and to others.
+MEMORY_SHARE = 0.7
+
+
+def set_up_devices(n_devices: int, n_runs: int) -> list[jax.Device]:
+    """Gives a CPU one JAX device per core (never more than there are runs), and picks devices."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not forced:
+        # Where JAX is running already, as in a notebook, its devices stay as they are.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", n_devices or min(cores or 1, n_runs))
+    # Reconstruction errors of 1e-5 need full float32 products where the default is TF32.
+    jax.config.update("jax_default_matmul_precision", "float32")
+    devices = jax.local_devices()
+    if n_devices > len(devices):
+        raise ConfigError(
+            f"--devices: {n_devices} is more than there are; give up to {len(devices)}"
+        )
+    return devices[: n_devices or min(len(devices), n_runs)]
+
+
+def memory_budget(config: SweepConfig, devices: Sequence[jax.Device]) -> int:
+    """Bytes that a device may use."""
+    if config.memory_gib > 0:
+        return int(config.memory_gib * GIB)
+    stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(MEMORY_SHARE * stats["bytes_limit"])
+    return int(MEMORY_SHARE * psutil.virtual_memory().available / len(devices))
+
+
+def _commit() -> str | None:
+    """The commit of the source, where it is a git checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def describe_machine(devices: Sequence[jax.Device]) -> dict[str, Any]:
+    """Versions and devices, for the manifest."""
+    packages = ("mdvae", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{package: metadata.version(package) for package in packages},
+        },
+        "commit": _commit(),
+        "device": devices[0].device_kind,
+        "platform": devices[0].platform,
+        "n_devices": len(devices),
+    }

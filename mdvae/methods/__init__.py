@@ -1,0 +1,101 @@
+"""A method: pure functions written for ONE run; the engine adds the axis of runs."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from mdvae.grid import Cell
+
+PyTree = Any
+Batch = dict[str, jax.Array]
+
+
+class TrainState(NamedTuple):
+    """What carries over from step to step.
+
+    Attributes:
+        params: {"encoder": ..., "decoder": ..., "log_gamma": scalar}.
+        opt_state: of the optimiser.
+        step: how many steps were taken, int32 scalar.
+    """
+
+    params: PyTree
+    opt_state: PyTree
+    step: jax.Array
+
+
+class Hparams(NamedTuple):
+    """Numbers that may differ between the runs of one program, a float32 scalar each.
+
+    Attributes:
+        kappa, d: true widths of z and x; what lies beyond is padding.
+        log_gamma: initial log variance of the decoder, or the level where it is held.
+        held: 1 where log gamma is held, 0 where it is learned.
+        learning_rate: peak of the schedule.
+    """
+
+    kappa: jax.Array
+    d: jax.Array
+    log_gamma: jax.Array
+    held: jax.Array
+    learning_rate: jax.Array
+
+
+class Info(NamedTuple):
+    """What one looks at after a step: means over the batch, nats (recon: squared error)."""
+
+    nelbo: jax.Array
+    recon: jax.Array
+    kl: jax.Array
+    log_gamma: jax.Array
+
+
+class Evaluation(NamedTuple):
+    """A model on fresh samples: means over them, nats (recon: squared error).
+
+    Attributes:
+        nelbo, recon, kl: scalars.
+        log_gamma: the decoder's.
+        ratios: [kappa], encoder variance over prior variance, averaged over samples; 1 in padding.
+    """
+
+    nelbo: jax.Array
+    recon: jax.Array
+    kl: jax.Array
+    log_gamma: jax.Array
+    ratios: jax.Array
+
+
+class Method(NamedTuple):
+    """Functions of one run.
+
+    Noise is an argument of its own, so that the runs of a seed can share one draw.
+
+    Attributes:
+        init: (key, cell) -> TrainState at the cell's true shapes; hparams set log gamma later.
+        noise: (key, batch size) -> the noise of one step, at padded shapes.
+        step: (state, batch, noise, hparams) -> (TrainState, Info).
+        evaluate: (state, batch, noise, hparams) -> Evaluation.
+        encode: (params, x_DB) -> mean_KB, logvar_KB.
+        decode: (params, z_KB) -> x_hat_DB.
+    """
+
+    init: Callable[[jax.Array, Cell], TrainState]
+    noise: Callable[[jax.Array, int], PyTree]
+    step: Callable[[TrainState, Batch, PyTree, Hparams], tuple[TrainState, Info]]
+    evaluate: Callable[[TrainState, Batch, PyTree, Hparams], Evaluation]
+    encode: Callable[[PyTree, jax.Array], tuple[jax.Array, jax.Array]]
+    decode: Callable[[PyTree, jax.Array], jax.Array]
+
+
+def cell_hparams(cell: Cell) -> Hparams:
+    """The numbers of a cell as Python floats, to be stacked over runs."""
+    held = cell.log_gamma is not None
+    return Hparams(
+        kappa=float(cell.kappa),  # type: ignore[arg-type]
+        d=float(cell.d),  # type: ignore[arg-type]
+        log_gamma=cell.log_gamma if held else cell.log_gamma_init,  # type: ignore[arg-type]
+        held=float(held),  # type: ignore[arg-type]
+        learning_rate=cell.learning_rate,  # type: ignore[arg-type]
+    )

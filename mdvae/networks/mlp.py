@@ -1,0 +1,139 @@
+"""MLP encoder and decoder.
+
+All arrays are feature-major, [width, batch]. The gradient of a kernel contracts over the batch,
+which is then the contiguous axis of both factors: a training step on a CPU takes half the time
+of the usual layout, and a GPU does not mind.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Params = Any
+
+
+class Linear(nn.Module):
+    """y = W^T x + b over the first axis; kernel [inputs, *features], bias [*features].
+
+    Both start uniform on +-1/sqrt(inputs), as the published models did.
+    """
+
+    features: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x_IB: jax.Array) -> jax.Array:
+        inputs, batch = x_IB.shape
+        bound = 1.0 / math.sqrt(inputs)
+
+        def uniform(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+            return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+        kernel = self.param("kernel", uniform, (inputs, *self.features))
+        bias = self.param("bias", uniform, self.features)
+        flat_IF = kernel.reshape(inputs, -1)
+        y_FB = lax.dot_general(flat_IF, x_IB, (((0,), (0,)), ((), ()))) + bias.reshape(-1, 1)
+        return y_FB.reshape(*self.features, batch)
+
+
+class PReLU(nn.Module):
+    """max(0, x) + a min(0, x) with one learned slope a, starting at 1/4."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        slope = self.param("slope", nn.initializers.constant(0.25), ())
+        return jnp.where(x >= 0, x, slope * x)
+
+
+def _activate(name: str, x: jax.Array) -> jax.Array:
+    if name == "prelu":
+        return PReLU()(x)
+    functions: dict[str, Callable[[jax.Array], jax.Array]] = {
+        "relu": jax.nn.relu,
+        "tanh": jnp.tanh,
+        "softplus": jax.nn.softplus,
+        "linear": lambda y: y,
+    }
+    return functions[name](x)
+
+
+class MLPEncoder(nn.Module):
+    """x_DB -> mean_KB, logvar_KB of q(z | x); one product makes both heads."""
+
+    kappa: int
+    hidden: tuple[int, ...]
+    activation: str
+
+    @nn.compact
+    def __call__(self, x_DB: jax.Array) -> tuple[jax.Array, jax.Array]:
+        h_HB = x_DB
+        for width in self.hidden:
+            h_HB = _activate(self.activation, Linear((width,))(h_HB))
+        heads_2KB = Linear((2, self.kappa), name="heads")(h_HB)
+        return heads_2KB[0], heads_2KB[1]
+
+
+class MLPDecoder(nn.Module):
+    """z_KB -> x_hat_DB, the mean of p(x | z)."""
+
+    d: int
+    hidden: tuple[int, ...]
+    activation: str
+    output: str
+
+    @nn.compact
+    def __call__(self, z_KB: jax.Array) -> jax.Array:
+        h_HB = z_KB
+        for width in self.hidden:
+            h_HB = _activate(self.activation, Linear((width,))(h_HB))
+        x_hat_DB = Linear((self.d,), name="mean")(h_HB)
+        return jax.nn.sigmoid(x_hat_DB) if self.output == "sigmoid" else x_hat_DB
+
+
+class Networks(NamedTuple):
+    """Pure functions of params {"encoder": ..., "decoder": ...}.
+
+    Attributes:
+        init: key -> params.
+        encode: (params, x_DB) -> mean_KB, logvar_KB.
+        decode: (params, z_KB) -> x_hat_DB.
+    """
+
+    init: Callable[[jax.Array], Params]
+    encode: Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]
+    decode: Callable[[Params, jax.Array], jax.Array]
+
+
+def mlp_networks(
+    kappa: int, d: int, hidden: tuple[int, ...], activation: str, output: str
+) -> Networks:
+    """Encoder and decoder with mirrored hidden layers.
+
+    Args:
+        kappa, d: widths of z and x; the padded ones where params are padded.
+        hidden: widths of the encoder's hidden layers, from x to z; () is a linear model.
+        activation: of the hidden layers, one of `config.ACTIVATIONS`.
+        output: of the decoder, one of `config.OUTPUTS`.
+    """
+    encoder = MLPEncoder(kappa, hidden, activation)
+    decoder = MLPDecoder(d, hidden[::-1], activation, output)
+
+    def init(key: jax.Array) -> Params:
+        key_encoder, key_decoder = jax.random.split(key)
+        return {
+            "encoder": encoder.init(key_encoder, jnp.zeros((d, 1)))["params"],
+            "decoder": decoder.init(key_decoder, jnp.zeros((kappa, 1)))["params"],
+        }
+
+    def encode(params: Params, x_DB: jax.Array) -> tuple[jax.Array, jax.Array]:
+        mean_KB, logvar_KB = encoder.apply({"params": params["encoder"]}, x_DB)
+        return mean_KB, logvar_KB
+
+    def decode(params: Params, z_KB: jax.Array) -> jax.Array:
+        return jnp.asarray(decoder.apply({"params": params["decoder"]}, z_KB))
+
+    return Networks(init, encode, decode)

@@ -1,0 +1,56 @@
+"""The loss, term by term and example by example, in nats.
+
+CVAE-dims prints twice these values; see `to_paper_units`.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mdvae import distributions
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+class Terms(NamedTuple):
+    """Terms of the negative ELBO, [B] each.
+
+    Attributes:
+        recon: ||x - x_hat||^2, not halved (the papers' Recon).
+        nll: -log p(x | z) of the Gaussian decoder, nats.
+        kl: KL(q(z | x) || p(z)), nats.
+        nelbo: nll + kl, nats.
+    """
+
+    recon: jax.Array
+    nll: jax.Array
+    kl: jax.Array
+    nelbo: jax.Array
+
+
+def gaussian_terms(
+    x_DB: jax.Array,
+    x_hat_DB: jax.Array,
+    mean_KB: jax.Array,
+    logvar_KB: jax.Array,
+    log_gamma: jax.Array,
+    d: jax.Array | float,
+) -> Terms:
+    """Terms under a decoder N(x_hat, gamma I) and a standard normal prior (CVAE-dims, eq. 1).
+
+    Padded rows must agree in x and x_hat, and be zero in mean and logvar; they then add nothing.
+
+    Args:
+        d: the true width of x, as a float.
+    """
+    recon_B = jnp.sum((x_DB - x_hat_DB) ** 2, axis=0)
+    kl_B = jnp.sum(distributions.kl_normal(mean_KB, logvar_KB), axis=0)
+    nll_B = 0.5 * (recon_B * jnp.exp(-log_gamma) + d * (log_gamma + LOG_2PI))
+    return Terms(recon=recon_B, nll=nll_B, kl=kl_B, nelbo=nll_B + kl_B)
+
+
+def to_paper_units(nats: float) -> float:
+    """The -ELBO and KL columns of CVAE-dims: 2x nats."""
+    return 2.0 * nats

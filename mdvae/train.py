@@ -1,0 +1,353 @@
+"""Training a slice of an ensemble: programs from arrays to arrays. No files, no logs.
+
+Keys derive from (seed, purpose, step) alone, so nothing random is stored and a resumed run
+draws what an uninterrupted one would.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+
+from mdvae.config import SweepConfig
+from mdvae.data import synthetic
+from mdvae.ensemble import (
+    Placement,
+    Run,
+    fill_slots,
+    map_runs,
+    over_devices,
+    pad_like,
+    put_rows,
+    share,
+    split_runs,
+    take_runs,
+)
+from mdvae.grid import Cell, Group
+from mdvae.methods import Evaluation, Info, Method, TrainState, cell_hparams
+
+PyTree = Any
+FLOAT_BYTES = 4
+
+# What a key is for; part of every key, so that no two uses meet.
+_PURPOSES = {"init": 0, "manifold": 1, "train": 2, "eval": 3, "step": 4, "eval_noise": 5}
+
+
+class DataKey(NamedTuple):
+    """What a data set depends on: runs that agree in it share one."""
+
+    seed: int
+    d: int
+    r: int
+
+
+class Slice(NamedTuple):
+    """A slice of a group on its devices, apart from the state.
+
+    Attributes:
+        placement: which run sits in which slot.
+        data: {"x": [data sets, d, n_train + wrap]}.
+        per_run: hparams and indices into the shared tables, [slots] each.
+        seeds: the shared table of seeds.
+    """
+
+    placement: Placement
+    data: dict[str, jax.Array]
+    per_run: dict[str, Any]
+    seeds: jax.Array
+
+
+class EnsembleState(NamedTuple):
+    """The stacked train states, and sums of `Info` since the last line of metrics."""
+
+    train: TrainState
+    meter: Info
+
+
+def purpose_key(seed: jax.Array | int, purpose: str) -> jax.Array:
+    """The key of a seed for one purpose."""
+    return jax.random.fold_in(jax.random.key(seed), _PURPOSES[purpose])
+
+
+def _data_key(seed: jax.Array | int, d: jax.Array | int, r: jax.Array | int, purpose: str):
+    return jax.random.fold_in(jax.random.fold_in(purpose_key(seed, purpose), d), r)
+
+
+def make_samples(
+    seed: jax.Array | int,
+    d: jax.Array | int,
+    r: jax.Array | int,
+    *,
+    n: int,
+    purpose: str,
+    preset: str,
+    d_max: int,
+    r_max: int,
+) -> jax.Array:
+    """Samples of the manifold that belongs to (seed, d, r), [d_max, n].
+
+    Args:
+        purpose: "train" or "eval"; the manifold is the same, the samples are independent.
+    """
+    manifold = synthetic.draw_manifold(
+        _data_key(seed, d, r, "manifold"), r, d, r_max=r_max, d_max=d_max, preset=preset
+    )
+    return synthetic.sample(_data_key(seed, d, r, purpose), manifold, n)[0]
+
+
+def wrap_length(batch_size: int, n_train: int) -> int:
+    """Samples repeated at the end of the data, so that a batch may start anywhere."""
+    return batch_size if batch_size < n_train else 0
+
+
+def bytes_per_device(
+    config: SweepConfig, group: Group, n_runs: int, n_data: int, n_params: int, looped: bool
+) -> int:
+    """Memory that one device needs for n_runs runs on n_data data sets, estimated.
+
+    Counts the data and the making of one more data set, params with Adam's two moments and their
+    successors, and the activations of a step and of an evaluation: of one run where the axis of
+    runs is a loop (`looped`), of all runs where it is vmapped.
+    """
+    cell = group.cells[0]
+    widths = 4 * group.d + 5 * 2 * sum(cell.hidden) + 8 * group.kappa
+    samples = max(cell.batch_size, config.n_eval)
+    data = (config.n_train + wrap_length(cell.batch_size, config.n_train)) * group.d
+    making = config.n_train * (2 * group.d + 4 * group.r)
+    active = 1 if looped else n_runs
+    floats = (
+        n_data * data
+        + (1 if looped else n_data) * making
+        + n_runs * 6 * n_params
+        + active * (samples * widths + config.n_eval * (group.d + 4 * group.r))
+    )
+    return FLOAT_BYTES * floats
+
+
+def place_runs(
+    config: SweepConfig,
+    group: Group,
+    method: Method,
+    runs: Sequence[Run],
+    n_devices: int,
+    budget: int,
+    looped: bool,
+) -> list[Placement]:
+    """As few equal slices as fit into the budget (bytes a device); at worst a run a device each."""
+    template = jax.eval_shape(partial(method.init, cell=_widest(group)), jax.random.key(0))
+    n_params = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(template.params))
+    placements = split_runs(runs, 1, n_devices)
+    for n_slices in range(1, math.ceil(len(runs) / n_devices) + 1):
+        placements = split_runs(runs, n_slices, n_devices)
+        n_data = max(len(share(_data_keys(placement), n_devices).table) for placement in placements)
+        need = bytes_per_device(
+            config,
+            group,
+            n_runs=len(placements[0].slots) // n_devices,
+            n_data=n_data // n_devices,
+            n_params=n_params,
+            looped=looped,
+        )
+        if need <= budget:
+            break
+    return placements
+
+
+class Trainer:
+    """The compiled programs of one group: make, init, chunk, evaluate.
+
+    All slices have the same shapes, so each program is compiled once.
+    """
+
+    def __init__(
+        self,
+        config: SweepConfig,
+        group: Group,
+        method: Method,
+        mesh: Mesh,
+        placements: Sequence[Placement],
+    ):
+        self._config = config
+        self._group = group
+        self._method = method
+        self._mesh = mesh
+        self._n_devices = mesh.devices.size
+        self._batch_size = group.cells[0].batch_size
+        seeds = [share(_seeds(placement), self._n_devices) for placement in placements]
+        data = [share(_data_keys(placement), self._n_devices) for placement in placements]
+        self._n_seeds = max(len(table.table) for table in seeds) // self._n_devices
+        self._n_data = max(len(table.table) for table in data) // self._n_devices
+        self._make = over_devices(self._make_local, mesh, 1)
+        self._chunk = over_devices(self._chunk_local, mesh, 4, 2, donate=(0,))
+        self._evaluate = over_devices(self._evaluate_local, mesh, 3)
+
+    def load(self, placement: Placement) -> Slice:
+        """Makes the data of a slice and puts all that it needs on the devices."""
+        hparams = [cell_hparams(run.cell) for run in placement.slots]
+        seeds = share(_seeds(placement), self._n_devices, self._n_seeds)
+        data = share(_data_keys(placement), self._n_devices, self._n_data)
+        per_run = {
+            "hparams": jax.tree.map(lambda *values: np.array(values, np.float32), *hparams),
+            "seed": seeds.index,
+            "data": data.index,
+        }
+        table = put_rows(np.array(data.table, np.uint32), self._mesh)
+        return Slice(
+            placement=placement,
+            data=self._make(table),
+            per_run=put_rows(per_run, self._mesh),
+            seeds=put_rows(np.array(seeds.table, np.uint32), self._mesh),
+        )
+
+    def init(self, placement: Placement) -> EnsembleState:
+        """Initial states: each cell at its true shapes (true fan-in), then padded and stacked."""
+        widest = _widest(self._group)
+        template = jax.eval_shape(partial(self._method.init, cell=widest), jax.random.key(0))
+
+        @partial(jax.jit, static_argnums=1)
+        def init_cells(seeds: jax.Array, cells: tuple[Cell, ...]) -> list[TrainState]:
+            keys = jax.vmap(partial(purpose_key, purpose="init"))(seeds)
+
+            def one(cell: Cell) -> TrainState:
+                return jax.vmap(lambda key: pad_like(self._method.init(key, cell), template))(keys)
+
+            return [one(cell) for cell in cells]
+
+        # Cells of one shape start from one draw per seed; only their log gamma may differ.
+        shapes = {(run.cell.kappa, run.cell.d): run.cell for run in placement.slots}
+        seeds = list(dict.fromkeys(run.seed for run in placement.slots))
+        drawn = jax.device_get(init_cells(np.array(seeds, np.uint32), tuple(shapes.values())))
+        by_shape = dict(zip(shapes, drawn, strict=True))
+
+        def start(run: Run) -> TrainState:
+            states = by_shape[run.cell.kappa, run.cell.d]
+            state = jax.tree.map(lambda leaf: leaf[seeds.index(run.seed)], states)
+            level = np.float32(cell_hparams(run.cell).log_gamma)
+            return state._replace(params={**state.params, "log_gamma": level})
+
+        states = jax.tree.map(lambda *leaves: np.stack(leaves), *map(start, placement.slots))
+        zeros = np.zeros(len(placement.slots), np.float32)
+        return put_rows(EnsembleState(states, Info(*(zeros,) * 4)), self._mesh)
+
+    def chunk(self, part: Slice, state: EnsembleState, start: int, n_steps: int) -> EnsembleState:
+        """Takes n_steps steps from step `start` on; the given state is used up."""
+        return self._chunk(state, part.data, part.per_run, part.seeds, start, n_steps)
+
+    def evaluate(self, part: Slice, state: EnsembleState) -> Evaluation:
+        """Evaluates the real runs on fresh samples; NumPy arrays, [runs, ...]."""
+        seeds_and_sizes = self._slot_keys(part.placement)
+        evaluation = self._evaluate(state.train, part.per_run, seeds_and_sizes)
+        return take_runs(evaluation, part.placement.n_runs)
+
+    def to_host(self, part: Slice, state: EnsembleState) -> EnsembleState:
+        """The real runs' state, to be saved; independent of the number of devices."""
+        return take_runs(state, part.placement.n_runs)
+
+    def from_host(self, part: Slice, state: EnsembleState) -> EnsembleState:
+        """The inverse of `to_host`, on this trainer's devices."""
+        return put_rows(fill_slots(state, len(part.placement.slots)), self._mesh)
+
+    def read_meter(
+        self, part: Slice, state: EnsembleState, n_steps: int
+    ) -> tuple[EnsembleState, Info]:
+        """Means of the real runs over the last n_steps steps, and the state with meter at zero."""
+        means = jax.tree.map(
+            lambda total: total / n_steps, take_runs(state.meter, part.placement.n_runs)
+        )
+        zeros = np.zeros(len(part.placement.slots), np.float32)
+        return state._replace(meter=put_rows(Info(*(zeros,) * 4), self._mesh)), means
+
+    def _slot_keys(self, placement: Placement) -> jax.Array:
+        keys = [(run.seed, run.cell.d, run.cell.r) for run in placement.slots]
+        return put_rows(np.array(keys, np.uint32), self._mesh)
+
+    def _samples(self, key: jax.Array, n: int, purpose: str) -> jax.Array:
+        seed, d, r = key[0], key[1], key[2]
+        return make_samples(
+            seed,
+            d,
+            r,
+            n=n,
+            purpose=purpose,
+            preset=self._config.preset,
+            d_max=self._group.d,
+            r_max=self._group.r,
+        )
+
+    def _make_local(self, data_keys: jax.Array) -> dict[str, jax.Array]:
+        n, wrap = self._config.n_train, wrap_length(self._batch_size, self._config.n_train)
+
+        def make(key: jax.Array) -> jax.Array:
+            x_DN = self._samples(key, n, "train")
+            return jnp.concatenate([x_DN, x_DN[:, :wrap]], axis=1)
+
+        return {"x": map_runs(make, data_keys)}
+
+    def _chunk_local(self, state, data, per_run, seeds, start, n_steps) -> EnsembleState:
+        n, size = self._config.n_train, self._batch_size
+
+        def draw(seed: jax.Array, step: jax.Array) -> tuple[PyTree, jax.Array]:
+            key_noise, key_offset = jax.random.split(
+                jax.random.fold_in(purpose_key(seed, "step"), step)
+            )
+            whole = wrap_length(size, n) == 0
+            offset = jnp.int32(0) if whole else jax.random.randint(key_offset, (), 0, n)
+            return self._method.noise(key_noise, size), offset
+
+        def body(step: jax.Array, carry: EnsembleState) -> EnsembleState:
+            # One draw per seed: its runs share noise and batch (common random numbers).
+            noise, offsets = jax.vmap(lambda seed: draw(seed, step))(seeds)
+
+            def one(run: tuple[EnsembleState, dict[str, Any]]) -> EnsembleState:
+                (train, meter), own = run
+                offset = offsets[own["seed"]]
+
+                def window(x: jax.Array) -> jax.Array:
+                    start_at = (own["data"], *(0,) * (x.ndim - 2), offset)
+                    return lax.dynamic_slice(x, start_at, (1, *x.shape[1:-1], size))[0]
+
+                batch = jax.tree.map(window, data)
+                own_noise = jax.tree.map(lambda table: table[own["seed"]], noise)
+                train, info = self._method.step(train, batch, own_noise, own["hparams"])
+                return EnsembleState(train, jax.tree.map(jnp.add, meter, info))
+
+            return map_runs(one, (carry, per_run))
+
+        return lax.fori_loop(start, start + n_steps, body, state)
+
+    def _evaluate_local(self, train, per_run, slot_keys) -> Evaluation:
+        n = self._config.n_eval
+
+        def one(run) -> Evaluation:
+            state, own, key = run
+            batch = {"x": self._samples(key, n, "eval")}
+            noise = self._method.noise(purpose_key(key[0], "eval_noise"), n)
+            return self._method.evaluate(state, batch, noise, own["hparams"])
+
+        return map_runs(one, (train, per_run, slot_keys))
+
+
+def _seeds(placement: Placement) -> list[int]:
+    return [run.seed for run in placement.slots]
+
+
+def _data_keys(placement: Placement) -> list[DataKey]:
+    return [DataKey(run.seed, run.cell.d, run.cell.r) for run in placement.slots]
+
+
+def _widest(group: Group) -> Cell:
+    return dataclasses.replace(group.cells[0], kappa=group.kappa, d=group.d, r=group.r)
+
+
+def state_template(method: Method, group: Group, n_runs: int) -> EnsembleState:
+    """Zeros with the structure, shapes and dtypes of a saved state of n_runs runs."""
+    one = jax.eval_shape(partial(method.init, cell=_widest(group)), jax.random.key(0))
+    train = jax.tree.map(lambda leaf: np.zeros((n_runs, *leaf.shape), leaf.dtype), one)
+    return EnsembleState(train, Info(*(np.zeros(n_runs, np.float32) for _ in Info._fields)))
