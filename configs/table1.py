@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.name = "table1"
     config.grid = ConfigDict(
         {
-            "wide": {"kappa": (20,), "d": (10, 20, 30), "r": (2, 4, 6, 8, 10)},
+            "main": {"kappa": (20,), "d": (10, 20, 30), "r": (2, 4, 6, 8, 10)},
             "narrow": {"kappa": (5,), "d": (20,), "r": (6, 8, 10)},
         }
     )

@@ -1,6 +1,7 @@
 """What the commands share: flags, one-line errors, progress, and stopping when asked to."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -10,7 +11,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from mdvae.config import ConfigError, SweepConfig, resolve
@@ -69,7 +70,10 @@ def _load_config(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
                 f"--config: {path} has no get_config(); it must define one that returns a"
                 " ConfigDict"
             ) from error
-        raise ConfigError(f"--config.{_one_line(error)}") from error
+        # ml_collections' own words, with quotes and escapes around what matters.
+        field, close = re.search(r"\w+", str(error)), re.search(r'mean "([\w.]+)"', str(error))
+        hint = f"; did you mean {close[1]}?" if close else ""
+        raise ConfigError(f"{field[0] if field else error}: no such field{hint}") from error
     except Exception as error:
         # A config file is the user's own code and may fail in any way.
         kind = type(error).__name__
@@ -86,21 +90,27 @@ def parse_sweep(argv: Sequence[str], usage: str) -> SweepArguments | None:
         print(usage.strip())
         return None
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", None, "config file", flag_values=values)
+    config_flags.DEFINE_config_file(
+        "config", None, "config file", sys_argv=list(argv), flag_values=values
+    )
     flags.DEFINE_string("workdir", None, "run directory", flag_values=values)
     flags.DEFINE_integer("devices", 0, "devices to use", flag_values=values)
     stray = _load_config(argv, values)
     if stray:
         raise ConfigError(f"{stray[0]}: not a flag; settings are --config.field=value")
     overrides = config_flags.get_override_values(values["config"])
-    config = resolve(values["config"].value, {name.partition(".")[0] for name in overrides})
-    if values["devices"].value < 0:
+    if not isinstance(values["config"].value, ConfigDict):
         raise ConfigError(
-            f"--devices: {values['devices'].value} is not usable; it must be 0 or more"
+            f"--config: get_config() returned {type(values['config'].value).__name__};"
+            " it must return a ConfigDict"
         )
+    config = resolve(values["config"].value, {name.partition(".")[0] for name in overrides})
+    devices = int(values["devices"].value or 0)
+    if devices < 0:
+        raise ConfigError(f"--devices: {devices} is not usable; it must be 0 or more")
     workdir = values["workdir"].value or f"runs/{config.name}"
     command = "python -m mdvae.sweep " + " ".join(argv[1:])
-    return SweepArguments(config, Path(workdir), values["devices"].value, command)
+    return SweepArguments(config, Path(workdir), devices, command)
 
 
 class Progress:

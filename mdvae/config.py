@@ -82,8 +82,8 @@ class SweepConfig:
         return dataclasses.asdict(self)
 
 
-def default_config() -> ConfigDict:
-    """This project's recipe with an empty grid: what a config file starts from."""
+def default_config() -> Any:
+    """A ConfigDict of this project's recipe with an empty grid: what a config file starts from."""
     return ConfigDict(
         {
             "name": "sweep",
@@ -113,7 +113,7 @@ def default_config() -> ConfigDict:
     )
 
 
-def published_protocol() -> ConfigDict:
+def published_protocol() -> Any:
     """The recipe behind the published Tables 1, 3 and 7 (SGD-free: one batch is the data set)."""
     return ConfigDict(
         {
@@ -221,6 +221,8 @@ def _axes(path: str, axes: Mapping[str, Any]) -> Axes:
     for axis in REQUIRED_AXES:
         if axis not in checked:
             raise ConfigError(f"{path}.{axis}: missing; give at least one value, such as (20,)")
+    # A ConfigDict sorts its keys; cells are to come by kappa, then d, then r, then the rest.
+    checked = {axis: checked[axis] for axis in known if axis in checked}
     if "log_gamma" in checked and "log_gamma_init" in checked:
         raise ConfigError(
             f"{path}.log_gamma_init: has no effect beside log_gamma, which is held; remove one"

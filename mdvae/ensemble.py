@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from mdvae.grid import Cell
 
 PyTree = Any
+Device = Any  # a jax.Device, which is no type to a type checker
 AXIS = "runs"
 
 
@@ -49,7 +50,7 @@ class Shared(NamedTuple):
     index: np.ndarray
 
 
-def run_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def run_mesh(devices: Sequence[Device] | None = None) -> Mesh:
     """A one-dimensional mesh over all local devices, or the given ones."""
     return Mesh(np.array(devices if devices is not None else jax.local_devices()), (AXIS,))
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mdvae.grid import Cell
 from mdvae.rundir import LoadedRun, Row
@@ -16,7 +17,7 @@ from mdvae.rundir import LoadedRun, Row
 MAX_PANELS = 24
 MARKERS = "osD^vPX<>*"
 LINES = ("-", "--", "-.", ":")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.grid": True,
     "grid.alpha": 0.3,
@@ -116,6 +117,8 @@ def _spectra(run: LoadedRun) -> Figure:
                 ratios = np.sort(run.spectrum(cell, seed))
             except KeyError:
                 continue
+            if not np.all(np.isfinite(ratios)):
+                continue
             axes.plot(
                 np.arange(1, len(ratios) + 1),
                 ratios,
@@ -127,8 +130,9 @@ def _spectra(run: LoadedRun) -> Figure:
         axes.axhline(threshold, color="tab:red", linestyle="--", linewidth=0.8)
         axes.axvline(cell.expected_ad + 0.5, color="0.4", linestyle=":", linewidth=1.0)
         axes.set_yscale("log")
+        axes.set_ylim(top=1.5)
         axes.set_title(f"{_title(cell)}, r = {cell.r}", fontsize=7)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for i, axes in enumerate(panels):
         if i % 5 == 0:
             axes.set_ylabel("variance ratio")
@@ -173,12 +177,13 @@ def _training(run: LoadedRun) -> Figure:
                 )
                 axes.fill_between(steps, low, high, color=colours[cell.r], alpha=0.15, linewidth=0)
         panels[0, column].set_title(_title(cells[0]))
-        panels[1, column].set_yscale("log")
+        finite = [line for line in panels[1, column].lines if np.any(np.isfinite(line.get_ydata()))]
+        panels[1, column].set_yscale("log" if finite else "linear")
         panels[1, column].set_xlabel("step")
         panels[1, column].xaxis.set_major_formatter(EngFormatter(sep=""))
     panels[0, 0].set_ylabel("nelbo (nats)\nmedian and range over seeds")
     panels[1, 0].set_ylabel("γ")
-    unique: dict[str, object] = {}
+    unique: dict[str, Any] = {}
     for axes in panels[0]:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             unique.setdefault(label, handle)

@@ -13,13 +13,14 @@ import jax
 import psutil
 
 from mdvae.config import ConfigError, SweepConfig
+from mdvae.ensemble import Device
 
 GIB = 2**30
 # Of what a device has free; the rest is left to the compiler, to copies and to others.
 MEMORY_SHARE = 0.7
 
 
-def set_up_devices(n_devices: int, n_runs: int) -> list[jax.Device]:
+def set_up_devices(n_devices: int, n_runs: int) -> list[Device]:
     """Gives a CPU one JAX device per core (never more than there are runs), and picks devices."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
@@ -37,7 +38,7 @@ def set_up_devices(n_devices: int, n_runs: int) -> list[jax.Device]:
     return devices[: n_devices or min(len(devices), n_runs)]
 
 
-def memory_budget(config: SweepConfig, devices: Sequence[jax.Device]) -> int:
+def memory_budget(config: SweepConfig, devices: Sequence[Device]) -> int:
     """Bytes that a device may use."""
     if config.memory_gib > 0:
         return int(config.memory_gib * GIB)
@@ -61,7 +62,7 @@ def _commit() -> str | None:
     return done.stdout.strip()
 
 
-def describe_machine(devices: Sequence[jax.Device]) -> dict[str, Any]:
+def describe_machine(devices: Sequence[Device]) -> dict[str, Any]:
     """Versions and devices, for the manifest."""
     packages = ("mdvae", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     return {

@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -265,8 +265,8 @@ class LoadedRun:
                 continue
             for i, (cell, seed) in enumerate(runs):
                 padded = jax.tree.map(lambda leaf, i=i: leaf[i], restored.state.train.params)
-                init = partial(method.init, cell=cell)
-                shapes = jax.eval_shape(init, jax.random.key(0)).params
+                shapes = jax.eval_shape(cell_networks(cell).init, jax.random.key(0))
+                shapes["log_gamma"] = jax.ShapeDtypeStruct((), np.float32)
                 found[cell.name, seed] = unpad_like(padded, shapes)
         return found
 

@@ -25,7 +25,7 @@ import numpy as np
 from mdvae import checkpoint, cli, rundir
 from mdvae.analysis.dims import active_dimensions, largest_gap
 from mdvae.config import SweepConfig
-from mdvae.ensemble import Placement, Run, looped, run_mesh, split_runs
+from mdvae.ensemble import Device, Placement, Run, looped, run_mesh, split_runs
 from mdvae.grid import Group, make_cells, make_groups
 from mdvae.machine import describe_machine, memory_budget, set_up_devices
 from mdvae.methods import Evaluation
@@ -54,7 +54,7 @@ def result_row(run: Run, evaluation: Evaluation, i: int, config: SweepConfig) ->
     """One row of results.csv from row i of an evaluation."""
     cell = run.cell
     nelbo, recon, kl = (float(getattr(evaluation, name)[i]) for name in ("nelbo", "recon", "kl"))
-    ratios = evaluation.ratios[i][: cell.kappa]
+    ratios = np.asarray(evaluation.ratios[i])[: cell.kappa]
     finite = bool(np.isfinite(nelbo) and np.all(np.isfinite(ratios)))
     gap = largest_gap(ratios, config.ad_min_gap)
     return {
@@ -147,7 +147,7 @@ def train_slice(
             since = (step - 1) % config.log_every + 1
             state, means = trainer.read_meter(part, state, since)
             rundir.append_metrics(path, _metrics(job, means, step))
-            diverged = _report_diverged(job, means.nelbo, diverged, step)
+            diverged = _report_diverged(job, np.asarray(means.nelbo), diverged, step)
             rate = job.placement.n_runs * config_batch(job) * calls / max(seconds, 1e-9)
             note = f"{rate / 1e6:.2f} M samples/s, median nelbo {np.nanmedian(means.nelbo):.2f}"
         if step % config.save_every == 0 or step == config.steps:
@@ -214,7 +214,7 @@ def _save_results(
 def _make_jobs(
     config: SweepConfig,
     groups: Sequence[Group],
-    devices: Sequence[jax.Device],
+    devices: Sequence[Device],
     slices: Sequence[int] | None,
 ) -> list[Job]:
     """All slices of all groups; a resumed run keeps the number of slices that it began with."""

@@ -7,7 +7,7 @@ draws what an uninterrupted one would.
 import dataclasses
 import math
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -30,7 +30,7 @@ from mdvae.ensemble import (
     split_runs,
     take_runs,
 )
-from mdvae.grid import Cell, Group
+from mdvae.grid import Group
 from mdvae.methods import Evaluation, Info, Method, TrainState, cell_hparams
 
 PyTree = Any
@@ -131,6 +131,12 @@ def bytes_per_device(
     return FLOAT_BYTES * floats
 
 
+def padded_shapes(method: Method, group: Group) -> TrainState:
+    """Shapes and dtypes of a group's padded train state: those of its widest cell's."""
+    widest = dataclasses.replace(group.cells[0], kappa=group.kappa, d=group.d, r=group.r)
+    return jax.eval_shape(lambda key: method.init(key, widest), jax.random.key(0))
+
+
 def place_runs(
     config: SweepConfig,
     group: Group,
@@ -141,8 +147,8 @@ def place_runs(
     looped: bool,
 ) -> list[Placement]:
     """As few equal slices as fit into the budget (bytes a device); at worst a run a device each."""
-    template = jax.eval_shape(partial(method.init, cell=_widest(group)), jax.random.key(0))
-    n_params = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(template.params))
+    params = padded_shapes(method, group).params
+    n_params = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
     placements = split_runs(runs, 1, n_devices)
     for n_slices in range(1, math.ceil(len(runs) / n_devices) + 1):
         placements = split_runs(runs, n_slices, n_devices)
@@ -178,6 +184,7 @@ class Trainer:
         self._group = group
         self._method = method
         self._mesh = mesh
+        self._placements = placements
         self._n_devices = mesh.devices.size
         self._batch_size = group.cells[0].batch_size
         seeds = [share(_seeds(placement), self._n_devices) for placement in placements]
@@ -206,35 +213,44 @@ class Trainer:
             seeds=put_rows(np.array(seeds.table, np.uint32), self._mesh),
         )
 
-    def init(self, placement: Placement) -> EnsembleState:
-        """Initial states: each cell at its true shapes (true fan-in), then padded and stacked."""
-        widest = _widest(self._group)
-        template = jax.eval_shape(partial(self._method.init, cell=widest), jax.random.key(0))
+    @cached_property
+    def _initial(self) -> dict[tuple[int, int, int], TrainState]:
+        """Initial states by (seed, kappa, d), padded, on the host.
 
-        @partial(jax.jit, static_argnums=1)
-        def init_cells(seeds: jax.Array, cells: tuple[Cell, ...]) -> list[TrainState]:
+        Each is drawn at its true shapes (true fan-in). Cells of one shape start from one draw
+        per seed; only their log gamma may differ.
+        """
+        template = padded_shapes(self._method, self._group)
+        shapes = {(cell.kappa, cell.d): cell for cell in self._group.cells}
+        seeds = np.array(sorted({run.seed for place in self._placements for run in place.slots}))
+
+        @jax.jit
+        def draw(seeds: jax.Array) -> list[TrainState]:
             keys = jax.vmap(partial(purpose_key, purpose="init"))(seeds)
+            return [
+                jax.vmap(lambda key, cell=cell: pad_like(self._method.init(key, cell), template))(
+                    keys
+                )
+                for cell in shapes.values()
+            ]
 
-            def one(cell: Cell) -> TrainState:
-                return jax.vmap(lambda key: pad_like(self._method.init(key, cell), template))(keys)
+        drawn = jax.device_get(draw(seeds.astype(np.uint32)))
+        return {
+            (int(seed), *shape): jax.tree.map(lambda leaf, i=i: leaf[i], states)
+            for shape, states in zip(shapes, drawn, strict=True)
+            for i, seed in enumerate(seeds)
+        }
 
-            return [one(cell) for cell in cells]
-
-        # Cells of one shape start from one draw per seed; only their log gamma may differ.
-        shapes = {(run.cell.kappa, run.cell.d): run.cell for run in placement.slots}
-        seeds = list(dict.fromkeys(run.seed for run in placement.slots))
-        drawn = jax.device_get(init_cells(np.array(seeds, np.uint32), tuple(shapes.values())))
-        by_shape = dict(zip(shapes, drawn, strict=True))
+    def init(self, placement: Placement) -> EnsembleState:
+        """Initial states of a slice, on the devices."""
 
         def start(run: Run) -> TrainState:
-            states = by_shape[run.cell.kappa, run.cell.d]
-            state = jax.tree.map(lambda leaf: leaf[seeds.index(run.seed)], states)
+            state = self._initial[run.seed, run.cell.kappa, run.cell.d]
             level = np.float32(cell_hparams(run.cell).log_gamma)
             return state._replace(params={**state.params, "log_gamma": level})
 
         states = jax.tree.map(lambda *leaves: np.stack(leaves), *map(start, placement.slots))
-        zeros = np.zeros(len(placement.slots), np.float32)
-        return put_rows(EnsembleState(states, Info(*(zeros,) * 4)), self._mesh)
+        return put_rows(EnsembleState(states, _zero_meter(len(placement.slots))), self._mesh)
 
     def chunk(self, part: Slice, state: EnsembleState, start: int, n_steps: int) -> EnsembleState:
         """Takes n_steps steps from step `start` on; the given state is used up."""
@@ -261,8 +277,8 @@ class Trainer:
         means = jax.tree.map(
             lambda total: total / n_steps, take_runs(state.meter, part.placement.n_runs)
         )
-        zeros = np.zeros(len(part.placement.slots), np.float32)
-        return state._replace(meter=put_rows(Info(*(zeros,) * 4), self._mesh)), means
+        zeros = put_rows(_zero_meter(len(part.placement.slots)), self._mesh)
+        return state._replace(meter=zeros), means
 
     def _slot_keys(self, placement: Placement) -> jax.Array:
         keys = [(run.seed, run.cell.d, run.cell.r) for run in placement.slots]
@@ -334,6 +350,10 @@ class Trainer:
         return map_runs(one, (train, per_run, slot_keys))
 
 
+def _zero_meter(n_runs: int) -> Info:
+    return Info(*(np.zeros(n_runs, np.float32) for _ in Info._fields))  # type: ignore[arg-type]
+
+
 def _seeds(placement: Placement) -> list[int]:
     return [run.seed for run in placement.slots]
 
@@ -342,12 +362,8 @@ def _data_keys(placement: Placement) -> list[DataKey]:
     return [DataKey(run.seed, run.cell.d, run.cell.r) for run in placement.slots]
 
 
-def _widest(group: Group) -> Cell:
-    return dataclasses.replace(group.cells[0], kappa=group.kappa, d=group.d, r=group.r)
-
-
 def state_template(method: Method, group: Group, n_runs: int) -> EnsembleState:
     """Zeros with the structure, shapes and dtypes of a saved state of n_runs runs."""
-    one = jax.eval_shape(partial(method.init, cell=_widest(group)), jax.random.key(0))
+    one = padded_shapes(method, group)
     train = jax.tree.map(lambda leaf: np.zeros((n_runs, *leaf.shape), leaf.dtype), one)
-    return EnsembleState(train, Info(*(np.zeros(n_runs, np.float32) for _ in Info._fields)))
+    return EnsembleState(train, _zero_meter(n_runs))

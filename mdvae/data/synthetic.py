@@ -59,8 +59,8 @@ def draw_manifold(
             added to u) or "paper" (projection N(0, 1), no bias, equal weights, nothing added).
     """
     keys = jax.random.split(key, 4)
-    mask_R = (jnp.arange(r_max) < r).astype(jnp.float32)
-    mask_D = (jnp.arange(d_max) < d).astype(jnp.float32)
+    mask_R = (jnp.arange(r_max, dtype=jnp.uint32) < r).astype(jnp.float32)
+    mask_D = (jnp.arange(d_max, dtype=jnp.uint32) < d).astype(jnp.float32)
     mixture = [_rows(key, r_max, lambda k: jax.random.normal(k, (COMPONENTS,))) for key in keys[:2]]
     authors = preset == "authors"
     if authors:

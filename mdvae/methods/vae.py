@@ -4,11 +4,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from mdvae import distributions, objective
 from mdvae.grid import Cell, Group
 from mdvae.methods import Batch, Evaluation, Hparams, Info, Method, TrainState
+from mdvae.methods.optimiser import one_cycle_adam
 from mdvae.networks import Networks, mlp_networks
 
 Params = Any
@@ -28,14 +28,11 @@ def vae(group: Group, steps: int, warmup: float) -> Method:
     """
     sample = group.cells[0]
     networks = mlp_networks(group.kappa, group.d, sample.hidden, sample.activation, sample.output)
-    adam = optax.scale_by_adam()
-    schedule = optax.cosine_onecycle_schedule(
-        steps, 1.0, pct_start=warmup, div_factor=25.0, final_div_factor=1e4
-    )
+    optimiser = one_cycle_adam(steps, warmup)
 
     def init(key: jax.Array, cell: Cell) -> TrainState:
         params = {**cell_networks(cell).init(key), "log_gamma": jnp.zeros(())}
-        return TrainState(params, adam.init(params), jnp.zeros((), jnp.int32))
+        return TrainState(params, optimiser.init(params), jnp.zeros((), jnp.int32))
 
     def noise(key: jax.Array, batch_size: int) -> jax.Array:
         return jax.random.normal(key, (group.kappa, batch_size))
@@ -43,8 +40,8 @@ def vae(group: Group, steps: int, warmup: float) -> Method:
     def terms(
         params: Params, x_DB: jax.Array, noise_KB: jax.Array, hparams: Hparams
     ) -> tuple[objective.Terms, jax.Array]:
-        mask_K = (jnp.arange(group.kappa) < hparams.kappa).astype(x_DB.dtype)
-        mask_D = (jnp.arange(group.d) < hparams.d).astype(x_DB.dtype)
+        mask_K = (jnp.arange(group.kappa, dtype=jnp.float32) < hparams.kappa).astype(x_DB.dtype)
+        mask_D = (jnp.arange(group.d, dtype=jnp.float32) < hparams.d).astype(x_DB.dtype)
         mean_KB, logvar_KB = networks.encode(params, x_DB)
         z_KB = distributions.reparameterise(mean_KB, logvar_KB, noise_KB) * mask_K[:, None]
         x_hat_DB = networks.decode(params, z_KB) * mask_D[:, None]
@@ -70,9 +67,9 @@ def vae(group: Group, steps: int, warmup: float) -> Method:
         state: TrainState, batch: Batch, noise_KB: jax.Array, hparams: Hparams
     ) -> tuple[TrainState, Info]:
         grads, info = jax.grad(loss, has_aux=True)(state.params, batch, noise_KB, hparams)
-        updates, opt_state = adam.update(grads, state.opt_state, state.params)
-        rate = hparams.learning_rate * schedule(state.step)
-        params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+        params, opt_state = optimiser.update(
+            state.params, grads, state.opt_state, state.step, hparams.learning_rate
+        )
         return TrainState(params, opt_state, state.step + 1), info
 
     def evaluate(

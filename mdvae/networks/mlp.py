@@ -131,9 +131,10 @@ def mlp_networks(
 
     def encode(params: Params, x_DB: jax.Array) -> tuple[jax.Array, jax.Array]:
         mean_KB, logvar_KB = encoder.apply({"params": params["encoder"]}, x_DB)
-        return mean_KB, logvar_KB
+        return jnp.asarray(mean_KB), jnp.asarray(logvar_KB)
 
     def decode(params: Params, z_KB: jax.Array) -> jax.Array:
-        return jnp.asarray(decoder.apply({"params": params["decoder"]}, z_KB))
+        x_hat_DB = decoder.apply({"params": params["decoder"]}, z_KB)
+        return jnp.asarray(x_hat_DB)
 
     return Networks(init, encode, decode)

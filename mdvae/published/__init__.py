@@ -1,0 +1,1 @@
+"""Published tables, as CSV: what reports compare with."""

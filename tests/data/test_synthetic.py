@@ -1,0 +1,85 @@
+"""Synthetic manifolds: the law, its presets, and independence of padding."""
+
+import jax
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+
+from mdvae.data.synthetic import AUTHORS_WEIGHTS, COMPONENTS, draw_manifold, sample
+from mdvae.train import make_samples
+
+KEY = jax.random.key(3)
+
+
+def draw(r, d, r_max, d_max, n, preset="authors"):
+    manifold = draw_manifold(KEY, r, d, r_max=r_max, d_max=d_max, preset=preset)
+    return manifold, *sample(jax.random.key(5), manifold, n)
+
+
+@pytest.mark.parametrize("preset", ["authors", "paper"])
+def test_padding_changes_no_value(preset):
+    _, x, u = draw(3, 7, 3, 7, 500, preset)
+    _, x_padded, u_padded = draw(3, 7, 8, 12, 500, preset)
+    np.testing.assert_allclose(x_padded[:7], x, rtol=2e-6)
+    np.testing.assert_array_equal(u_padded[:3], u)
+    assert not np.any(x_padded[7:])
+    assert not np.any(u_padded[3:])
+
+
+@pytest.mark.parametrize("preset", ["authors", "paper"])
+def test_x_is_a_sigmoid_of_a_projection_of_u(preset):
+    manifold, x, u = draw(3, 7, 3, 7, 500, preset)
+    logits = np.asarray(manifold.projection_RD).T @ np.asarray(u)
+    logits = logits + np.asarray(manifold.bias_D)[:, None]
+    np.testing.assert_allclose(x, scipy.special.expit(logits), rtol=1e-5, atol=1e-7)
+
+
+def test_data_have_dimension_r():
+    _, x, _ = draw(3, 9, 5, 9, 2000)
+    logits = scipy.special.logit(np.asarray(x, np.float64))
+    singular = np.linalg.svd(logits - logits.mean(axis=1, keepdims=True), compute_uv=False)
+    assert np.sum(singular > 1e-3 * singular[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("preset", "weights"),
+    [("authors", np.array(AUTHORS_WEIGHTS) / sum(AUTHORS_WEIGHTS)), ("paper", [0.2] * COMPONENTS)],
+)
+def test_u_follows_the_mixture(preset, weights):
+    manifold, _, u = draw(2, 5, 2, 5, 40_000, preset)
+    np.testing.assert_allclose(manifold.weights_M, weights, rtol=1e-6)
+    noise = float(preset == "authors")
+    for row in range(2):
+        scales = np.hypot(np.asarray(manifold.scales_RM)[row], noise)
+        means = np.asarray(manifold.means_RM)[row]
+
+        def cdf(value, means=means, scales=scales):
+            parts = scipy.stats.norm.cdf(np.asarray(value)[..., None], means, scales)
+            return parts @ np.asarray(weights)
+
+        assert scipy.stats.kstest(np.asarray(u)[row], cdf).pvalue > 1e-3
+
+
+def test_presets_differ_in_projection():
+    authors = draw_manifold(KEY, 4, 300, r_max=4, d_max=300, preset="authors")
+    paper = draw_manifold(KEY, 4, 300, r_max=4, d_max=300, preset="paper")
+    for values in (authors.projection_RD, authors.bias_D):
+        assert scipy.stats.kstest(np.ravel(values), "uniform", (-0.5, 1.0)).pvalue > 1e-3
+    assert scipy.stats.kstest(np.ravel(paper.projection_RD), "norm").pvalue > 1e-3
+    assert not np.any(paper.bias_D)
+    assert not np.any(paper.noise_R)
+
+
+def test_evaluation_is_fresh_samples_of_the_same_manifold():
+    sizes = {"n": 600, "preset": "authors", "d_max": 8, "r_max": 3}
+    train = np.asarray(make_samples(7, 8, 3, purpose="train", **sizes), np.float64)
+    fresh = np.asarray(make_samples(7, 8, 3, purpose="eval", **sizes), np.float64)
+    both = scipy.special.logit(np.concatenate([train, fresh], axis=1))
+    singular = np.linalg.svd(both - both.mean(axis=1, keepdims=True), compute_uv=False)
+    assert np.sum(singular > 1e-3 * singular[0]) == 3
+    assert not set(map(tuple, train.T)) & set(map(tuple, fresh.T))
+    other = np.asarray(make_samples(8, 8, 3, purpose="train", **sizes), np.float64)
+    mixed = scipy.special.logit(np.concatenate([train, other], axis=1))
+    singular = np.linalg.svd(mixed - mixed.mean(axis=1, keepdims=True), compute_uv=False)
+    assert np.sum(singular > 1e-3 * singular[0]) > 3
