@@ -33,9 +33,10 @@ def _colours(n: int) -> np.ndarray:
     return mpl.colormaps["viridis"](np.linspace(0.0, 0.78, max(n, 1)))
 
 
-def _family(cell: Cell) -> str:
-    """What a cell is apart from r: the key by which panels and series collect cells."""
-    return "-".join(part for part in cell.name.split("-") if part != f"r{cell.r}")
+def _family(cell: Cell, but: tuple[str, ...] = ("r",)) -> str:
+    """What a cell is apart from some coordinates: the key by which panels collect cells."""
+    left_out = {f"{axis}{getattr(cell, axis)}" for axis in but}
+    return "-".join(part for part in cell.name.split("-") if part not in left_out)
 
 
 def _title(cell: Cell) -> str:
@@ -63,14 +64,17 @@ def _rows_of(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Row]:
 def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
     """Learned AD against r: a panel per d, a series per kappa and rule."""
     widths = sorted({cell.d for cell in run.cells})
-    figure, panels = _panels(len(widths), 3.1, 3.1, 4, sharey=True)
+    figure, panels = _panels(len(widths), 3.1, 3.5, 4, sharey=True)
+    series = list(dict.fromkeys(_family(cell, ("r", "d")) for cell in run.cells))[: len(MARKERS)]
+    colours = _colours(len(series))
     for axes, d in zip(panels, widths, strict=True):
         here = [cell for cell in run.cells if cell.d == d]
         top = max(cell.r for cell in here) + 1
         axes.plot([0, top], [0, top], color="0.6", linestyle=":", label="AD = r")
-        families = list(dict.fromkeys(map(_family, here)))[: len(MARKERS)]
-        for i, (family, colour) in enumerate(zip(families, _colours(len(families)), strict=True)):
-            members = [cell for cell in here if _family(cell) == family]
+        for i, (family, colour) in enumerate(zip(series, colours, strict=True)):
+            members = [cell for cell in here if _family(cell, ("r", "d")) == family]
+            if not members:
+                continue
             label = _title(members[0]).replace(f", d = {d}", "")
             mine = _rows_of(rows, members)
             for rule, shift, fill, name in (
@@ -95,12 +99,13 @@ def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
                 )
             paper = [(row["r"], row["paper_ad"]) for row in mine if row["paper_ad"] is not None]
             if paper:
-                label = "published" if i == 0 else None
+                shown = "published" in axes.get_legend_handles_labels()[1]
+                label = None if shown else "published"
                 axes.plot(*zip(*paper, strict=True), "kx", markersize=7, label=label)
         axes.set_title(f"d = {d}")
         axes.set_xlabel("manifold dimension r")
         axes.set_xticks(sorted({cell.r for cell in here}))
-    panels[0].set_ylabel("active dimensions (mean, 95 % interval)")
+    panels[0].set_ylabel("active dimensions\n(mean and 95 % interval)")
     most = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
     handles, labels = most.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
@@ -111,6 +116,7 @@ def _spectra(run: LoadedRun) -> Figure:
     """Sorted variance ratios of each cell, a line per seed."""
     cells, threshold = run.cells[:MAX_PANELS], run.config.ad_threshold
     figure, panels = _panels(len(cells), 2.1, 1.8, 5, sharey=True)
+    panels[0].set_yscale("log")
     for axes, cell in zip(panels, cells, strict=True):
         for seed, colour in zip(run.seeds, _colours(len(run.seeds)), strict=True):
             try:
@@ -129,8 +135,6 @@ def _spectra(run: LoadedRun) -> Figure:
             )
         axes.axhline(threshold, color="tab:red", linestyle="--", linewidth=0.8)
         axes.axvline(cell.expected_ad + 0.5, color="0.4", linestyle=":", linewidth=1.0)
-        axes.set_yscale("log")
-        axes.set_ylim(top=1.5)
         axes.set_title(f"{_title(cell)}, r = {cell.r}", fontsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for i, axes in enumerate(panels):
