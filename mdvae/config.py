@@ -18,9 +18,20 @@ PRESETS = ("authors", "paper")
 
 # Axes of a grid. The first kind are numbers that may differ between runs of one program; the
 # second change the program itself, so that each of their values makes a group of its own.
-NUMBER_AXES = ("kappa", "d", "r", "log_gamma_init", "log_gamma", "learning_rate")
+NUMBER_AXES = (
+    "kappa",
+    "d",
+    "r",
+    "sigma",
+    "log_gamma_init",
+    "log_gamma",
+    "anneal",
+    "kl_warmup",
+    "learning_rate",
+)
 STATIC_AXES = ("hidden", "activation", "output", "batch_size")
 REQUIRED_AXES = ("kappa", "d", "r")
+SIZE_AXES = ("kappa", "d", "r")
 
 OWN_PROTOCOL = "mdvae"
 
@@ -44,11 +55,17 @@ class SweepConfig:
         preset: law of the synthetic data, "authors" or "paper".
         n_train, n_eval: training samples, and fresh evaluation samples, of each run.
         hidden, activation, output: the MLPs of encoder and decoder (mirrored).
+        sigma: standard deviation of normal noise added to x, off the manifold.
         log_gamma_init: initial value of the decoder's learned log variance.
+        anneal: where log gamma is held, the fraction of the steps in which it moves linearly from
+            log_gamma_init to its level; 0 holds it there from the start.
+        kl_warmup: fraction of the steps in which the weight of the KL rises from 0 to 1.
         steps, batch_size, learning_rate, warmup: Adam under a one-cycle cosine schedule whose
             peak `learning_rate` is reached after the fraction `warmup` of the steps.
         ad_threshold: the paper's rule calls a dimension active below this variance ratio.
         ad_min_gap: least gap between sorted log ratios (nats) that counts as a gap.
+        group_by: sizes (of kappa, d, r) whose every value gets a program of its own, where
+            padding to the largest would waste more than compiling again.
         log_every, save_every: steps between lines of metrics, and between checkpoints.
         memory_gib: what one device may use; 0 asks the device.
         published: name of the table of published numbers to compare with, or "".
@@ -65,13 +82,17 @@ class SweepConfig:
     hidden: tuple[int, ...]
     activation: str
     output: str
+    sigma: float
     log_gamma_init: float
+    anneal: float
+    kl_warmup: float
     steps: int
     batch_size: int
     learning_rate: float
     warmup: float
     ad_threshold: float
     ad_min_gap: float
+    group_by: tuple[str, ...]
     log_every: int
     save_every: int
     memory_gib: float
@@ -98,13 +119,17 @@ def default_config() -> Any:
             "hidden": (64,),
             "activation": "relu",
             "output": "sigmoid",
+            "sigma": 0.0,
             "log_gamma_init": 0.0,
+            "anneal": 0.0,
+            "kl_warmup": 0.0,
             "steps": 50_000,
             "batch_size": 1_000,
             "learning_rate": 0.005,
             "warmup": 0.3,
             "ad_threshold": 0.05,
             "ad_min_gap": 1.0,
+            "group_by": (),
             "log_every": 500,
             "save_every": 5_000,
             "memory_gib": 0.0,
@@ -145,6 +170,14 @@ def _one_of(names: tuple[str, ...]):
     return (lambda v: v in names), "one of " + ", ".join(names)
 
 
+def _is_fraction(value: Any) -> bool:
+    return _is_number(value) and 0 <= value < 1
+
+
+def _is_sizes(value: Any) -> bool:
+    return isinstance(value, tuple) and all(name in SIZE_AXES for name in value)
+
+
 def _is_hidden(value: Any) -> bool:
     return isinstance(value, tuple) and all(_is_int(width) and width >= 1 for width in value)
 
@@ -161,6 +194,10 @@ _RULES = {
     "output": _one_of(OUTPUTS),
     "log_gamma_init": (_is_number, "a finite number"),
     "log_gamma": (_is_number, "a finite number"),
+    "sigma": ((lambda v: _is_number(v) and v >= 0), "a number, 0 or more"),
+    "anneal": (_is_fraction, "a fraction, 0 or more and below 1"),
+    "kl_warmup": (_is_fraction, "a fraction, 0 or more and below 1"),
+    "group_by": (_is_sizes, "a tuple of some of 'kappa', 'd' and 'r', such as ('d',)"),
     "steps": _whole(1),
     "batch_size": _whole(1),
     "learning_rate": ((lambda v: _is_number(v) and v > 0), "a number above 0"),
@@ -176,6 +213,9 @@ _RULES = {
     "r": _whole(1),
 }
 _FLOATS = (
+    "sigma",
+    "anneal",
+    "kl_warmup",
     "log_gamma_init",
     "log_gamma",
     "learning_rate",
@@ -222,12 +262,7 @@ def _axes(path: str, axes: Mapping[str, Any]) -> Axes:
         if axis not in checked:
             raise ConfigError(f"{path}.{axis}: missing; give at least one value, such as (20,)")
     # A ConfigDict sorts its keys; cells are to come by kappa, then d, then r, then the rest.
-    checked = {axis: checked[axis] for axis in known if axis in checked}
-    if "log_gamma" in checked and "log_gamma_init" in checked:
-        raise ConfigError(
-            f"{path}.log_gamma_init: has no effect beside log_gamma, which is held; remove one"
-        )
-    return checked
+    return {axis: checked[axis] for axis in known if axis in checked}
 
 
 def _grids(grid: Mapping[str, Any]) -> dict[str, Axes]:
@@ -282,6 +317,13 @@ def resolve(config: ConfigDict | Mapping[str, Any], overrides: Collection[str] =
         raise ConfigError(
             f"seeds: {checked['seeds']} from seed {checked['seed']} on passes 2147483647; give less"
         )
+    for name, axes in grids.items():
+        annealed = checked["anneal"] > 0 or "anneal" in axes
+        if "log_gamma" in axes and "log_gamma_init" in axes and not annealed:
+            raise ConfigError(
+                f"grid{'.' if name else ''}{name}.log_gamma_init: has no effect beside log_gamma,"
+                " which is held from the start; remove one, or set anneal"
+            )
     resolved = SweepConfig(grids=grids, **checked)
     sizes = [size for axes in grids.values() for size in axes.get("batch_size", ())]
     for size in [*sizes, resolved.batch_size]:

@@ -6,54 +6,24 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from mdvae.figures_rates import draw_ladders, draw_trajectories, draw_variances
 from mdvae.grid import Cell
-from mdvae.rundir import LoadedRun, Row
-
-MAX_PANELS = 24
-MARKERS = "osD^vPX<>*"
-LINES = ("-", "--", "-.", ":")
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "savefig.dpi": 160,
-}
-
-
-def _colours(n: int) -> np.ndarray:
-    # Viridis without its lightest end: ordered in grey too, and visible on paper.
-    return mpl.colormaps["viridis"](np.linspace(0.0, 0.78, max(n, 1)))
-
-
-def _family(cell: Cell, but: tuple[str, ...] = ("r",)) -> str:
-    """What a cell is apart from some coordinates: the key by which panels collect cells."""
-    left_out = {f"{axis}{getattr(cell, axis)}" for axis in but}
-    return "-".join(part for part in cell.name.split("-") if part not in left_out)
-
-
-def _title(cell: Cell) -> str:
-    parts = [f"κ = {cell.kappa}", f"d = {cell.d}"]
-    return ", ".join(parts + cell.name.split("-")[3:])
-
-
-def _panels(
-    n: int, width: float, height: float, columns: int, **kwargs
-) -> tuple[Figure, list[Axes]]:
-    columns = min(n, columns)
-    rows = -(-n // columns)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False, **kwargs).flat)
-    for unused in axes[n:]:
-        unused.set_visible(False)
-    return figure, axes[:n]
+from mdvae.loading import LoadedRun
+from mdvae.plotting import (
+    LINES,
+    MARKERS,
+    MAX_PANELS,
+    STYLE,
+    colours_of,
+    family_of,
+    make_panels,
+    title_of,
+)
+from mdvae.rundir import Row
 
 
 def _rows_of(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Row]:
@@ -64,18 +34,18 @@ def _rows_of(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Row]:
 def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
     """Learned AD against r: a panel per d, a series per kappa and rule."""
     widths = sorted({cell.d for cell in run.cells})
-    figure, panels = _panels(len(widths), 3.1, 3.5, 4, sharey=True)
-    series = list(dict.fromkeys(_family(cell, ("r", "d")) for cell in run.cells))[: len(MARKERS)]
-    colours = _colours(len(series))
+    figure, panels = make_panels(len(widths), 3.1, 3.5, 4, sharey=True)
+    series = list(dict.fromkeys(family_of(cell, ("r", "d")) for cell in run.cells))[: len(MARKERS)]
+    colours = colours_of(len(series))
     for axes, d in zip(panels, widths, strict=True):
         here = [cell for cell in run.cells if cell.d == d]
         top = max(cell.r for cell in here) + 1
         axes.plot([0, top], [0, top], color="0.6", linestyle=":", label="AD = r")
         for i, (family, colour) in enumerate(zip(series, colours, strict=True)):
-            members = [cell for cell in here if _family(cell, ("r", "d")) == family]
+            members = [cell for cell in here if family_of(cell, ("r", "d")) == family]
             if not members:
                 continue
-            label = _title(members[0]).replace(f", d = {d}", "")
+            label = title_of(members[0]).replace(f", d = {d}", "")
             mine = _rows_of(rows, members)
             for rule, shift, fill, name in (
                 ("ad", -0.12, colour, f"AD ({run.config.ad_threshold:g})"),
@@ -101,7 +71,7 @@ def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
             if paper:
                 shown = "published" in axes.get_legend_handles_labels()[1]
                 label = None if shown else "published"
-                axes.plot(*zip(*paper, strict=True), "kx", markersize=7, label=label)
+                axes.plot(*zip(*paper, strict=True), "kx", markersize=7, zorder=5, label=label)
         axes.set_title(f"d = {d}")
         axes.set_xlabel("manifold dimension r")
         axes.set_xticks(sorted({cell.r for cell in here}))
@@ -115,10 +85,10 @@ def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
 def _spectra(run: LoadedRun) -> Figure:
     """Sorted variance ratios of each cell, a line per seed."""
     cells, threshold = run.cells[:MAX_PANELS], run.config.ad_threshold
-    figure, panels = _panels(len(cells), 2.1, 1.8, 5, sharey=True)
+    figure, panels = make_panels(len(cells), 2.1, 1.8, 5, sharey=True)
     panels[0].set_yscale("log")
     for axes, cell in zip(panels, cells, strict=True):
-        for seed, colour in zip(run.seeds, _colours(len(run.seeds)), strict=True):
+        for seed, colour in zip(run.seeds, colours_of(len(run.seeds)), strict=True):
             try:
                 ratios = np.sort(run.spectrum(cell, seed))
             except KeyError:
@@ -135,7 +105,7 @@ def _spectra(run: LoadedRun) -> Figure:
             )
         axes.axhline(threshold, color="tab:red", linestyle="--", linewidth=0.8)
         axes.axvline(cell.expected_ad + 0.5, color="0.4", linestyle=":", linewidth=1.0)
-        axes.set_title(f"{_title(cell)}, r = {cell.r}", fontsize=7)
+        axes.set_title(f"{title_of(cell)}, r = {cell.r}", fontsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for i, axes in enumerate(panels):
         if i % 5 == 0:
@@ -153,10 +123,10 @@ def _training(run: LoadedRun) -> Figure:
     """nelbo and gamma over training: columns by kappa and d, lines by r, bands over seeds."""
     families: dict[str, list[Cell]] = {}
     for cell in run.cells:
-        families.setdefault(_family(cell), []).append(cell)
+        families.setdefault(family_of(cell), []).append(cell)
     shown = list(families.values())[:6]
     dimensions = sorted({cell.r for cells in shown for cell in cells})
-    colours = dict(zip(dimensions, _colours(len(dimensions)), strict=True))
+    colours = dict(zip(dimensions, colours_of(len(dimensions)), strict=True))
     figure = Figure(figsize=(2.6 * len(shown) + 0.8, 4.6), layout="constrained")
     panels = figure.subplots(2, len(shown), squeeze=False, sharex=True)
     for column, cells in enumerate(shown):
@@ -180,7 +150,7 @@ def _training(run: LoadedRun) -> Figure:
                     steps, middle, color=colours[cell.r], linestyle=line, label=f"r = {cell.r}"
                 )
                 axes.fill_between(steps, low, high, color=colours[cell.r], alpha=0.15, linewidth=0)
-        panels[0, column].set_title(_title(cells[0]))
+        panels[0, column].set_title(title_of(cells[0]))
         finite = [line for line in panels[1, column].lines if np.any(np.isfinite(line.get_ydata()))]
         panels[1, column].set_yscale("log" if finite else "linear")
         panels[1, column].set_xlabel("step")
@@ -198,8 +168,16 @@ def _training(run: LoadedRun) -> Figure:
     return figure
 
 
-def draw_all(run: LoadedRun, rows: Sequence[Row], folder: Path) -> list[tuple[str, str]]:
+def draw_all(
+    run: LoadedRun, rows: Sequence[Row], ladders: Sequence[Row], cell: Cell, folder: Path
+) -> list[tuple[str, str]]:
     """Draws what the run directory has data for.
+
+    Args:
+        rows: the summary.
+        ladders: rates of ladders of held log gammas, if any.
+        cell: whose variances are drawn as a heat map.
+        folder: where the PNGs go.
 
     Returns:
         File name and title of each figure.
@@ -210,8 +188,15 @@ def draw_all(run: LoadedRun, rows: Sequence[Row], folder: Path) -> list[tuple[st
         if run.results:
             drawn.append(("ad_against_r.png", "Learned AD against r", _ad_against_r(run, rows)))
             drawn.append(("spectra.png", "Spectra of the encoder variances", _spectra(run)))
+            title = f"Encoder variances of {cell.name}"
+            drawn.append(("variances.png", title, draw_variances(run, cell)))
+        if ladders:
+            drawn.append(("rates.png", "Rates in log γ", draw_ladders(run, ladders)))
         if run.metrics:
             drawn.append(("training.png", "nelbo and γ over training", _training(run)))
+            if not ladders:
+                title = "Loss against log γ over training, and its slope"
+                drawn.append(("slopes.png", title, draw_trajectories(run)))
         for file, _, figure in drawn:
             figure.savefig(folder / file)
     return [(file, title) for file, title, _ in drawn]

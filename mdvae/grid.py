@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from typing import Any, NamedTuple
 
-from mdvae.config import STATIC_AXES, ConfigError, SweepConfig
+from mdvae.config import NUMBER_AXES, STATIC_AXES, ConfigError, SweepConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +16,10 @@ class Cell:
         d: width of the data x.
         r: dimension of the data manifold.
         t: effective dimension of the condition; 0 for an unconditional model.
-        log_gamma_init: initial log variance of the decoder, where it is learned.
+        sigma: standard deviation of noise added to x.
+        log_gamma_init: initial log variance of the decoder, where it is learned or annealed.
         log_gamma: the level at which the log variance is held, or None where it is learned.
+        anneal, kl_warmup: as in `SweepConfig`.
         learning_rate: peak of the schedule.
         hidden, activation, output, batch_size: as in `SweepConfig`; equal within a group.
         name: short and unique within a sweep, such as "kappa20-d30-r6".
@@ -27,8 +29,11 @@ class Cell:
     d: int
     r: int
     t: int
+    sigma: float
     log_gamma_init: float
     log_gamma: float | None
+    anneal: float
+    kl_warmup: float
     learning_rate: float
     hidden: tuple[int, ...]
     activation: str
@@ -42,6 +47,11 @@ class Cell:
         return tuple(getattr(self, axis) for axis in STATIC_AXES)
 
     @property
+    def start_log_gamma(self) -> float:
+        """Log gamma before the first step."""
+        return self.log_gamma_init if self.log_gamma is None or self.anneal else self.log_gamma
+
+    @property
     def expected_ad(self) -> int:
         """Active dimensions of a global optimum: r - t (Theorems 1 and 2), or all kappa if fewer.
 
@@ -51,8 +61,8 @@ class Cell:
 
     @property
     def in_theorem(self) -> bool:
-        """Whether Theorem 1 of CVAE-dims covers the cell: r < d and kappa >= r."""
-        return self.r < self.d and self.kappa >= self.r
+        """Whether Theorem 1 of CVAE-dims covers the cell: r < d, kappa >= r, no noise."""
+        return self.r < self.d and self.kappa >= self.r and self.sigma == 0
 
 
 class Group(NamedTuple):
@@ -96,23 +106,27 @@ def make_cells(config: SweepConfig) -> tuple[Cell, ...]:
                 d=point["d"],
                 r=point["r"],
                 t=0,
-                log_gamma_init=point.get("log_gamma_init", config.log_gamma_init),
                 log_gamma=point.get("log_gamma"),
-                learning_rate=point.get("learning_rate", config.learning_rate),
-                hidden=point.get("hidden", config.hidden),
-                activation=point.get("activation", config.activation),
-                output=point.get("output", config.output),
-                batch_size=point.get("batch_size", config.batch_size),
                 name=name,
+                **{
+                    axis: point.get(axis, getattr(config, axis))
+                    for axis in NUMBER_AXES + STATIC_AXES
+                    if axis not in ("kappa", "d", "r", "log_gamma")
+                },
             )
     return tuple(cells.values())
 
 
-def make_groups(cells: tuple[Cell, ...]) -> tuple[Group, ...]:
-    """Cells with equal static fields, together; each group is one compiled program."""
+def make_groups(cells: tuple[Cell, ...], group_by: tuple[str, ...] = ()) -> tuple[Group, ...]:
+    """Cells with equal static fields, together; each group is one compiled program.
+
+    Args:
+        group_by: sizes that cells of a group must share as well.
+    """
     by_static: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in cells:
-        by_static.setdefault(cell.static, []).append(cell)
+        sizes = tuple(getattr(cell, size) for size in group_by)
+        by_static.setdefault(cell.static + sizes, []).append(cell)
     return tuple(
         Group(
             cells=tuple(members),

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from mdvae import distributions
 
 LOG_2PI = math.log(2.0 * math.pi)
+BLOCKS = 20
 
 
 class Terms(NamedTuple):
@@ -49,6 +50,13 @@ def gaussian_terms(
     kl_B = jnp.sum(distributions.kl_normal(mean_KB, logvar_KB), axis=0)
     nll_B = 0.5 * (recon_B * jnp.exp(-log_gamma) + d * (log_gamma + LOG_2PI))
     return Terms(recon=recon_B, nll=nll_B, kl=kl_B, nelbo=nll_B + kl_B)
+
+
+def block_means(values_B: jax.Array) -> jax.Array:
+    """Means over up to BLOCKS equal parts of a batch; samples beyond equal parts are left out."""
+    blocks = min(BLOCKS, values_B.shape[0])
+    size = values_B.shape[0] // blocks
+    return jnp.mean(values_B[: blocks * size].reshape(blocks, size), axis=1)
 
 
 def to_paper_units(nats: float) -> float:

@@ -1,24 +1,27 @@
 """Reports on run directories, from their files alone.
 
 Usage:
-    python -m mdvae.report DIR [DIR ...]
+    python -m mdvae.report [--cell=NAME] DIR [DIR ...]
 
 Writes summary.csv, report.md, report.tex and figures/ into each run directory, finished or not,
-and prints the summary table. Nothing is trained.
+and prints the summary table; rates.csv too where log gamma was held at several levels. Nothing is
+trained. --cell names the cell whose encoder variances are shown as a matrix and a heat map.
 """
 
 import csv
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mdvae import cli, figures, rundir
+from mdvae.analysis.estimates import family_rates, ladder_families
 from mdvae.analysis.statistics import Interval, fraction_interval, mean_interval
 from mdvae.config import ConfigError, SweepConfig
-from mdvae.grid import Cell
-from mdvae.rundir import LoadedRun, Row, load_run
+from mdvae.grid import Cell, make_cells
+from mdvae.loading import LoadedRun, load_run
+from mdvae.rundir import Row
+from mdvae.tables import Column, fixed, latex_table, markdown_table, table_columns
 
 AVERAGED = (
     "ad",
@@ -29,16 +32,13 @@ AVERAGED = (
     "gamma",
     "neg_elbo_paper_units",
     "kl_paper_units",
+    "r_hat_slope",
+    "r_hat_recon",
 )
+RATES = "rates.csv"
+LISTED = 6
+MATRIX_COLUMNS = 5
 PAPER_COLUMNS = ("ad", "recon", "kl", "gamma", "neg_elbo")
-
-
-class Column(NamedTuple):
-    """A column of the printed table: its title in markdown and LaTeX, and its text for a row."""
-
-    title: str
-    latex: str
-    text: Any
 
 
 def published_rows(name: str) -> list[Row]:
@@ -82,7 +82,7 @@ def summarise(run: LoadedRun) -> list[Row]:
             "diverged": len(mine) - len(sound),
         }
         for name in AVERAGED:
-            interval = mean_interval([row[name] for row in sound])
+            interval = mean_interval([row.get(name) for row in sound])
             for part, value in interval._asdict().items():
                 summary[f"{name}_{part}"] = value
         for rule in ("ad", "ad_gap"):
@@ -98,125 +98,6 @@ def summarise(run: LoadedRun) -> list[Row]:
     return rows
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    if value is None or math.isnan(value):
-        return "–"
-    if value != 0 and (abs(value) < 0.01 or abs(value) >= 1e5):
-        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{mantissa}e{int(exponent)}"
-    return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}" if value else "0"
-
-
-def _fixed(value: float | None, decimals: int) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
-
-
-def _with_interval(row: Row, name: str, decimals: int) -> str:
-    mean = _fixed(row[f"{name}_mean"], decimals)
-    half = (row[f"{name}_high"] - row[f"{name}_low"]) / 2
-    return mean if math.isnan(half) else f"{mean} ± {half:.{decimals}f}"
-
-
-def _fraction(row: Row, rule: str) -> str:
-    runs = row["runs"]
-    if runs == 0:
-        return "–"
-    return f"{round(row[f'{rule}_correct'] * runs)}/{runs}"
-
-
-def table_columns(config: SweepConfig, rows: Sequence[Row]) -> list[Column]:
-    """The columns of the printed table; the paper's only where there are published values."""
-    threshold = f"{config.ad_threshold:g}"
-    plain = {"kappa", "d", "r"}
-    varied = any(len(row["cell"].split("-")) > len(plain) for row in rows)
-    columns = [
-        Column("κ", r"$\kappa$", lambda row: str(row["kappa"])),
-        Column("d", "$d$", lambda row: str(row["d"])),
-        Column("r", "$r$", lambda row: str(row["r"]) + ("*" if row["r"] == row["d"] else "")),
-    ]
-    if varied:
-        columns.append(Column("else", "else", lambda row: "-".join(row["cell"].split("-")[3:])))
-    paper = any(row["paper_ad"] is not None for row in rows)
-    columns += [
-        Column(f"AD ({threshold})", f"AD ({threshold})", lambda row: _with_interval(row, "ad", 1)),
-        Column("AD (gap)", "AD (gap)", lambda row: _with_interval(row, "ad_gap", 1)),
-    ]
-    if paper:
-        columns.append(Column("paper AD", "paper AD", lambda row: _number(row["paper_ad"], 1)))
-    columns += [
-        Column(
-            f"AD ({threshold}) as expected",
-            f"AD ({threshold}) as expected",
-            lambda row: _fraction(row, "ad"),
-        ),
-        Column(
-            "AD (gap) as expected", "AD (gap) as expected", lambda row: _fraction(row, "ad_gap")
-        ),
-        Column(
-            "-ELBO, paper units (2x nats)",
-            r"$-$ELBO, paper units ($2\times$ nats)",
-            lambda row: _with_interval(row, "neg_elbo_paper_units", 1),
-        ),
-    ]
-    if paper:
-        columns.append(
-            Column("paper -ELBO", "paper $-$ELBO", lambda row: _fixed(row["paper_neg_elbo"], 1))
-        )
-    columns += [
-        Column(
-            "KL, paper units (2x nats)",
-            r"KL, paper units ($2\times$ nats)",
-            lambda row: _fixed(row["kl_paper_units_mean"], 1),
-        ),
-    ]
-    if paper:
-        columns.append(Column("paper KL", "paper KL", lambda row: _fixed(row["paper_kl"], 1)))
-    columns.append(Column("Recon", "Recon", lambda row: _number(row["recon_mean"])))
-    if paper:
-        columns.append(
-            Column("paper Recon", "paper Recon", lambda row: _number(row["paper_recon"]))
-        )
-    columns.append(Column("γ", r"$\gamma$", lambda row: _number(row["gamma_mean"])))
-    return columns
-
-
-def markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
-    """The table in markdown, its columns aligned for reading as plain text too."""
-    lines = [[column.title for column in columns]]
-    lines += [[column.text(row) for column in columns] for row in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    texts = [
-        "| " + " | ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    ]
-    texts.insert(1, "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")
-    return "\n".join(texts)
-
-
-def latex_table(columns: Sequence[Column], rows: Sequence[Row], caption: str) -> str:
-    """A table for booktabs."""
-
-    def escape(text: str) -> str:
-        return text.replace("±", r"$\pm$").replace("–", "--").replace("_", r"\_")
-
-    body = [" & ".join(escape(column.text(row)) for column in columns) + r" \\" for row in rows]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            rf"\caption{{{escape(caption)}}}",
-            r"\begin{tabular}{" + "r" * len(columns) + "}",
-            r"\toprule",
-            " & ".join(column.latex for column in columns) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
 def _fraction_text(hits: int, total: int) -> str:
     interval: Interval = fraction_interval(hits, total)
     return (
@@ -225,19 +106,101 @@ def _fraction_text(hits: int, total: int) -> str:
     )
 
 
+def _listed(runs: Sequence[str]) -> str:
+    """The first few of a list of runs, and how many more there are."""
+    more = len(runs) - LISTED
+    return ", ".join(runs[:LISTED]) + (f" and {more} more (see results.csv)" if more > 0 else "")
+
+
+def ladder_rows(run: LoadedRun) -> list[Row]:
+    """One row per ladder of held log gammas, over all seeds: the columns of rates.csv."""
+    cells = {cell.name: cell for cell in run.cells}
+    rows = []
+    for family, members in ladder_families(run.results).items():
+        rates = family_rates(
+            members, run.seeds, run.results, run.blocks, run.spectra, run.config.ad_min_gap
+        )
+        if rates is None:
+            continue
+        cell, window = cells[members[0]], rates.window
+        row: Row = {"ladder": family, "kappa": cell.kappa, "d": cell.d, "r": cell.r}
+        ends = (window.first, window.last) if window else ()
+        levels = [cells[members[end]].log_gamma for end in ends] or [None, None]
+        row |= {"window_low": levels[0], "window_high": levels[1]}
+        for name in ("nelbo", "recon", "active", "inactive", "r_hat_slope", "r_hat_recon"):
+            for part, value in getattr(rates, name)._asdict().items():
+                row[name if part == "value" else f"{name}_{part}"] = value
+        rows.append(row)
+    return rows
+
+
+def ladder_columns() -> list[Column]:
+    """The columns of the table of ladders."""
+
+    def shown(name: str, decimals: int) -> Callable[[Mapping[str, Any]], str]:
+        def text(row: Mapping[str, Any]) -> str:
+            value, low, high = (row[name], row[f"{name}_low"], row[f"{name}_high"])
+            if row["window_low"] is None:
+                return "no window"
+            return f"{fixed(value, decimals)} [{fixed(low, decimals)}, {fixed(high, decimals)}]"
+
+        return text
+
+    def window(row: Mapping[str, Any]) -> str:
+        none = row["window_low"] is None
+        return "none" if none else f"{row['window_low']:g} to {row['window_high']:g}"
+
+    return [
+        Column("κ", r"$\kappa$", lambda row: str(row["kappa"])),
+        Column("d", "$d$", lambda row: str(row["d"])),
+        Column("r", "$r$", lambda row: str(row["r"])),
+        Column("window (log γ)", r"window ($\log\gamma$)", window),
+        Column("slope of 2 nelbo", r"slope of $2\,$nelbo", shown("nelbo", 2)),
+        Column("theory", "theory", lambda row: str(row["d"] - row["r"])),
+        Column("r̂ (loss slope)", r"$\hat r$ (loss slope)", shown("r_hat_slope", 2)),
+        Column("r̂ (Recon/γ)", r"$\hat r$ (Recon/$\gamma$)", shown("r_hat_recon", 2)),
+        Column("slope of log Recon (1)", r"slope of $\log$ Recon (1)", shown("recon", 3)),
+        Column("of active variances (1)", "of active variances (1)", shown("active", 2)),
+        Column("of inactive ones (0)", "of inactive ones (0)", shown("inactive", 3)),
+    ]
+
+
+def variance_matrix(run: LoadedRun, cell: Cell, seed: int) -> str:
+    """The variance ratios of one run, active ones bold (as CVAE-dims, Tables 10 and 11)."""
+    ratios = run.spectrum(cell, seed)
+    active = ratios < run.config.ad_threshold
+    texts = [
+        f"**{ratio:.4f}**" if on else f"{ratio:.4f}"
+        for ratio, on in zip(ratios, active, strict=True)
+    ]
+    width = min(MATRIX_COLUMNS, len(texts))
+    texts += [""] * (-len(texts) % width)
+    lines = ["| " + " | ".join(texts[i : i + width]) + " |" for i in range(0, len(texts), width)]
+    head = ["|" + " |" * width, "|" + "--:|" * width]
+    title = (
+        f"Encoder variances over the prior's, {cell.name}, seed {seed}: {int(active.sum())} below"
+        f" {run.config.ad_threshold:g} (bold)"
+    )
+    return "\n".join([title, "", *head, *lines])
+
+
 def verdicts(run: LoadedRun, rows: Sequence[Row]) -> list[str]:
     """What the numbers say, in sentences."""
     names = {cell.name: cell for cell in run.cells}
     done = [row for row in run.results if row["status"] == "ok"]
     threshold = f"{run.config.ad_threshold:g}"
     lines = []
+    # At a held gamma the number of active dimensions is a matter of the level, not of r alone.
     kinds = {
         "with r < d and κ ≥ r (Theorem 1), AD = r": lambda cell: cell.in_theorem,
         "with κ < r (too few latents), AD = κ": lambda cell: cell.kappa < cell.r,
         "with r = d (outside Theorem 1), AD = r": lambda cell: cell.r == cell.d <= cell.kappa,
+        "with noise off the manifold (outside Theorem 1), AD = r": lambda cell: cell.sigma > 0,
     }
     for text, belongs in kinds.items():
-        mine = [row for row in run.results if belongs(names[row["cell"]])]
+        mine = [
+            row for row in run.results if belongs(names[row["cell"]]) and row["log_gamma"] is None
+        ]
         if not mine:
             continue
         for rule, label in (("ad", f"by the {threshold} rule"), ("ad_gap", "by the gap rule")):
@@ -249,19 +212,22 @@ def verdicts(run: LoadedRun, rows: Sequence[Row]) -> list[str]:
         lines.append(
             f"The mean -ELBO is at or below the published one in {below} of {len(compared)} cells."
         )
-    differ = [row for row in done if row["ad"] != row["ad_gap"]]
-    if differ:
-        listed = ", ".join(
-            f"{row['cell']} seed {row['seed']} ({row['ad']} and "
-            f"{'no gap' if row['ad_gap'] is None else row['ad_gap']})"
-            for row in differ
-        )
-        lines.append(f"The {threshold} rule and the gap rule disagree in: {listed}.")
-    diverged = [f"{row['cell']} seed {row['seed']}" for row in run.results if row not in done]
-    if diverged:
+    known = [
+        row for row in done if row["r_hat_slope"] is not None and names[row["cell"]].in_theorem
+    ]
+    if known:
+        hits = sum(round(row["r_hat_slope"]) == row["r"] for row in known)
         lines.append(
-            f"Diverged (loss not finite), and left out of the means: {', '.join(diverged)}."
+            "Of runs with r < d and κ ≥ r and a valid window, r̂ from the loss slope rounds to r in"
+            f" {_fraction_text(hits, len(known))}."
         )
+    by_warning: dict[str, list[str]] = {}
+    for row in run.results:
+        for warning in (row["warnings"] or "").split("; "):
+            if warning:
+                by_warning.setdefault(warning, []).append(f"{row['cell']} seed {row['seed']}")
+    for warning, runs in by_warning.items():
+        lines.append(f"Warning: {warning}: {_listed(runs)}.")
     missing = len(run.cells) * len(run.seeds) - len(run.results)
     if missing:
         lines.append(f"Not finished: {missing} runs have no results yet.")
@@ -294,49 +260,71 @@ NOTES = """- Units: nats inside mdvae; columns marked "paper units" are twice th
   {threshold} of the prior's. AD (gap): latents below the largest gap of the sorted log ratios, the
   prior's own level 1 being the top; gaps of less than {gap:g} nats do not count.
 - ± is half of the 95 % interval of the mean over seeds (Student's t); it needs two seeds.
+- r̂ (loss slope): d minus the slope of 2 nelbo in log γ: along the settled end of training where γ
+  is learned, over a ladder of levels where it is held (Theorem 1: it tends to r, and so does
+  Recon/γ there). It uses no threshold.
 - \\* r = d: there is no manifold of lower dimension, Theorem 1 does not apply."""
 
 
-def write_report(path: Path) -> None:
-    """Writes the summary, report and figures of a run directory and prints the summary table."""
+def write_report(path: Path, cell: str | None = None) -> None:
+    """Writes the summary, report and figures of a run directory and prints the summary table.
+
+    Args:
+        cell: name of the cell whose variances are shown as a matrix; by default the last one.
+    """
     run = load_run(path)
     rows = summarise(run)
     columns = table_columns(run.config, rows)
     table = markdown_table(columns, rows)
+    ladders = ladder_rows(run)
     lines = verdicts(run, rows)
     rundir.write_csv(path / rundir.SUMMARY, rows)
-    pictures = figures.draw_all(run, rows, path / rundir.FIGURES)
+    printed = [table, "\n".join(lines)]
+    if ladders:
+        rundir.write_csv(path / RATES, ladders)
+        printed.insert(1, markdown_table(ladder_columns(), ladders))
+    shown = run.cell(cell) if cell else run.cells[-1]
+    spectra = [seed for seed in run.seeds if (shown.name, seed) in run.spectra]
+    pictures = figures.draw_all(run, rows, ladders, shown, path / rundir.FIGURES)
     notes = NOTES.format(threshold=f"{run.config.ad_threshold:g}", gap=run.config.ad_min_gap)
     text = [
         f"# {run.config.name}",
         _recipe(run.config),
         _machine(run),
         "\n".join(f"- {line}" for line in lines),
-        table,
+        *printed[:-1],
         notes,
+        variance_matrix(run, shown, spectra[0]) if spectra else "",
         *(f"![{title}]({rundir.FIGURES}/{file})" for file, title in pictures),
     ]
     rundir.write_atomic(path / "report.md", "\n\n".join(part for part in text if part) + "\n")
     caption = f"{run.config.name}: mean and 95 % interval over {run.config.seeds} seeds."
-    rundir.write_atomic(path / "report.tex", latex_table(columns, rows, caption))
-    print("\n".join(["", table, "", *lines, "", f"report: {path / 'report.md'}"]), flush=True)
+    latex = latex_table(columns, rows, caption)
+    if ladders:
+        caption = f"{run.config.name}: rates in log gamma with 95 % bootstrap intervals."
+        latex += "\n" + latex_table(ladder_columns(), ladders, caption)
+    rundir.write_atomic(path / "report.tex", latex)
+    print("\n\n".join(["", *printed, f"report: {path / 'report.md'}"]), flush=True)
 
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    paths = [arg for arg in argv[1:] if not arg.startswith("-")]
     if any(arg in ("-h", "--help") for arg in argv):
         print((__doc__ or "").strip())
         return 0
-    unknown = [arg for arg in argv[1:] if arg.startswith("-")]
+    cell = next((arg.partition("=")[2] for arg in argv[1:] if arg.startswith("--cell=")), None)
+    rest = [arg for arg in argv[1:] if not arg.startswith("--cell=")]
+    unknown = [arg for arg in rest if arg.startswith("-")]
     if unknown:
-        raise ConfigError(f"{unknown[0]}: no such flag; give run directories")
-    if not paths:
+        raise ConfigError(f"{unknown[0]}: no such flag; give run directories, or --cell=NAME")
+    if not rest:
         raise ConfigError("DIR: missing; give one or more run directories")
-    for path in paths:
-        rundir.read_config(Path(path))
-    for path in paths:
-        write_report(Path(path))
+    for path in rest:
+        names = [each.name for each in make_cells(rundir.read_config(Path(path)))]
+        if cell is not None and cell not in names:
+            raise ConfigError(f"--cell: {cell!r} is not in {path}; it has {', '.join(names)}")
+    for path in rest:
+        write_report(Path(path), cell)
     return 0
 
 

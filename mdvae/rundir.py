@@ -1,4 +1,4 @@
-"""A run directory: what its files are, and `load_run`, which opens one for a notebook."""
+"""A run directory: what its files are, how they are written and read."""
 
 import contextlib
 import csv
@@ -8,12 +8,9 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 try:
@@ -21,19 +18,15 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None
 
-from mdvae import checkpoint
 from mdvae.config import ConfigError, SweepConfig, differences, from_json
-from mdvae.ensemble import Run, unpad_like
-from mdvae.grid import Cell, Group, make_cells, make_groups
-from mdvae.methods import Method
-from mdvae.methods.vae import cell_networks, vae
-from mdvae.train import make_samples, state_template
+from mdvae.ensemble import Run
+from mdvae.grid import Cell
 
-PyTree = Any
 Row = dict[str, Any]
 
 CONFIG, MANIFEST, METRICS = "config.json", "manifest.json", "metrics.jsonl"
-RESULTS, SUMMARY, SPECTRA = "results.csv", "summary.csv", "spectra.csv"
+RESULTS, SUMMARY = "results.csv", "summary.csv"
+SPECTRA, BLOCKS = "spectra.csv", "blocks.csv"
 CHECKPOINTS, FIGURES = "checkpoints", "figures"
 
 
@@ -212,153 +205,6 @@ def rewind_metrics(path: Path, runs: Sequence[Run], step: int) -> None:
 def slice_directory(path: Path, group: int, part: int) -> Path:
     """Where a slice of a group keeps its checkpoints."""
     return path / CHECKPOINTS / f"group{group}-slice{part}"
-
-
-def make_method(config: SweepConfig, group: Group) -> Method:
-    """The method that trains a group's cells."""
-    return vae(group, config.steps, config.warmup)
-
-
-class LoadedRun:
-    """An opened run directory; see `load_run`.
-
-    Attributes:
-        path: of the directory.
-        config: the `SweepConfig`.
-        cells: its `Cell`s.
-        seeds: the seeds.
-        manifest: versions, device, and the status of every run.
-        results: one dict per run, the columns of results.csv.
-        summary: one dict per cell, the columns of summary.csv.
-        metrics: one dict per run and logged step, the lines of metrics.jsonl.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.config = read_config(path)
-        self.cells = make_cells(self.config)
-        self.seeds = tuple(range(self.config.seed, self.config.seed + self.config.seeds))
-        self.manifest = read_manifest(path)
-        self.results = read_csv(path / RESULTS)
-        self.summary = read_csv(path / SUMMARY)
-        self.metrics = read_metrics(path)
-
-    @cached_property
-    def _spectra(self) -> dict[tuple[str, int], np.ndarray]:
-        spectra: dict[tuple[str, int], list[float]] = {}
-        for row in read_csv(self.path / SPECTRA):
-            ratio = float("nan") if row["ratio"] is None else float(row["ratio"])
-            spectra.setdefault((row["cell"], row["seed"]), []).append(ratio)
-        return {key: np.array(ratios) for key, ratios in spectra.items()}
-
-    @cached_property
-    def _params(self) -> dict[tuple[str, int], PyTree]:
-        found: dict[tuple[str, int], PyTree] = {}
-        for part in self.manifest.get("slices", []):
-            group = make_groups(self.cells)[part["group"]]
-            method = make_method(self.config, group)
-            runs = [(self.cell(name), seed) for name, seed in part["runs"]]
-            template = state_template(method, group, len(runs))
-            directory = slice_directory(self.path, part["group"], part["slice"])
-            restored = checkpoint.restore(directory, template)
-            if restored is None:
-                continue
-            for i, (cell, seed) in enumerate(runs):
-                padded = jax.tree.map(lambda leaf, i=i: leaf[i], restored.state.train.params)
-                shapes = jax.eval_shape(cell_networks(cell).init, jax.random.key(0))
-                shapes["log_gamma"] = jax.ShapeDtypeStruct((), np.float32)
-                found[cell.name, seed] = unpad_like(padded, shapes)
-        return found
-
-    def cell(self, name: str | Cell) -> Cell:
-        """The cell of a name such as "kappa20-d30-r6".
-
-        Raises:
-            KeyError: one line with the names that there are.
-        """
-        for cell in self.cells:
-            if name in (cell, cell.name):
-                return cell
-        raise KeyError(f"cell {name!r}: not in this run; cells: {', '.join(self._names())}")
-
-    def _names(self) -> list[str]:
-        return [cell.name for cell in self.cells]
-
-    def _lookup(self, table: Mapping[tuple[str, int], Any], cell: str | Cell, seed: int) -> Any:
-        key = (self.cell(cell).name, seed)
-        if key not in table:
-            raise KeyError(f"cell {key[0]}, seed {seed}: nothing saved yet; seeds: {self.seeds}")
-        return table[key]
-
-    def spectrum(self, cell: str | Cell, seed: int) -> np.ndarray:
-        """Ratios of encoder to prior variance on fresh samples, [kappa], by latent."""
-        return self._lookup(self._spectra, cell, seed)
-
-    def params(self, cell: str | Cell, seed: int) -> PyTree:
-        """Params of the newest checkpoint at the cell's true shapes, NumPy leaves."""
-        return self._lookup(self._params, cell, seed)
-
-    def encode(self, cell: str | Cell, seed: int, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and log variance of q(z | x), [n, kappa] each.
-
-        Args:
-            x: [n, d].
-        """
-        networks = cell_networks(self.cell(cell))
-        mean, logvar = networks.encode(self.params(cell, seed), _columns(x, self.cell(cell).d))
-        return np.asarray(mean).T, np.asarray(logvar).T
-
-    def decode(self, cell: str | Cell, seed: int, z: np.ndarray) -> np.ndarray:
-        """Mean of p(x | z), [n, d].
-
-        Args:
-            z: [n, kappa].
-        """
-        networks = cell_networks(self.cell(cell))
-        columns = _columns(z, self.cell(cell).kappa)
-        return np.asarray(networks.decode(self.params(cell, seed), columns)).T
-
-    def samples(
-        self, cell: str | Cell, seed: int, n: int = 10_000, purpose: str = "eval"
-    ) -> np.ndarray:
-        """Samples of a run's data manifold, [n, d].
-
-        Args:
-            purpose: "eval" (with n = n_eval, those the results were computed on) or "train".
-        """
-        found = self.cell(cell)
-        return np.asarray(
-            make_samples(
-                seed,
-                found.d,
-                found.r,
-                n=n,
-                purpose=purpose,
-                preset=self.config.preset,
-                d_max=found.d,
-                r_max=found.r,
-            )
-        ).T
-
-
-def _columns(rows: np.ndarray, width: int) -> jax.Array:
-    rows = np.asarray(rows, np.float32)
-    if rows.ndim != 2 or rows.shape[1] != width:
-        raise ValueError(f"shape {rows.shape} is not usable; it must be (n, {width})")
-    return jnp.asarray(rows.T)
-
-
-def load_run(path: str | os.PathLike[str]) -> LoadedRun:
-    """Opens a run directory, finished or not, on any machine.
-
-    Returns:
-        A `LoadedRun` with cells, params at their true shapes, metrics, results, and functions to
-        encode and decode with them.
-
-    Raises:
-        ConfigError: where `path` is not a run directory.
-    """
-    return LoadedRun(Path(path))
 
 
 def describe_cell(cell: Cell) -> Row:

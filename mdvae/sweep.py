@@ -24,9 +24,11 @@ import numpy as np
 
 from mdvae import checkpoint, cli, rundir
 from mdvae.analysis.dims import active_dimensions, largest_gap
+from mdvae.analysis.estimates import add_estimates
 from mdvae.config import SweepConfig
 from mdvae.ensemble import Device, Placement, Run, looped, run_mesh, split_runs
 from mdvae.grid import Group, make_cells, make_groups
+from mdvae.loading import load_run, make_method
 from mdvae.machine import describe_machine, memory_budget, set_up_devices
 from mdvae.methods import Evaluation
 from mdvae.objective import to_paper_units
@@ -74,6 +76,8 @@ def result_row(run: Run, evaluation: Evaluation, i: int, config: SweepConfig) ->
         "gamma": float(np.exp(np.float64(evaluation.log_gamma[i]))),
         "neg_elbo_paper_units": to_paper_units(nelbo),
         "kl_paper_units": to_paper_units(kl),
+        "sigma": cell.sigma,
+        "log_gamma": cell.log_gamma,
         "expected_ad": cell.expected_ad,
         "ad_threshold": config.ad_threshold,
         "gap_low": gap.low,
@@ -194,9 +198,11 @@ def _save_results(
     order = {cell.name: i for i, cell in enumerate(make_cells(config))}
 
     def merge(name: str, new: list[rundir.Row]) -> None:
+        columns = set(new[0])
         old = [
             row for row in rundir.read_csv(path / name) if (row["cell"], row["seed"]) not in mine
         ]
+        old = [{k: v for k, v in row.items() if k in columns} for row in old]
         rows = sorted(old + new, key=lambda row: (order[row["cell"]], row["seed"]))
         rundir.write_csv(path / name, rows)
 
@@ -206,8 +212,25 @@ def _save_results(
         for i, run in enumerate(runs)
         for k, ratio in enumerate(evaluation.ratios[i][: run.cell.kappa])
     ]
+    blocks = [
+        {"cell": run.cell.name, "seed": run.seed, "nelbo": float(nelbo), "recon": float(recon)}
+        for i, run in enumerate(runs)
+        for nelbo, recon in zip(evaluation.nelbo_blocks[i], evaluation.recon_blocks[i], strict=True)
+    ]
     merge(rundir.SPECTRA, spectra)
+    merge(rundir.BLOCKS, blocks)
+    # Ladders span cells, so a new slice may complete the estimates of an older one.
     merge(rundir.RESULTS, results)
+    run = load_run(path)
+    rows = add_estimates(
+        run.results,
+        run.metrics,
+        run.blocks,
+        run.spectra,
+        config.ad_threshold,
+        config.ad_min_gap,
+    )
+    rundir.write_csv(path / rundir.RESULTS, rows)
     return results
 
 
@@ -223,7 +246,7 @@ def _make_jobs(
     jobs = []
     for i, group in enumerate(groups):
         runs = [Run(cell, seed) for seed in seeds for cell in group.cells]
-        method = rundir.make_method(config, group)
+        method = make_method(config, group)
         if slices is None:
             placements = place_runs(config, group, method, runs, len(devices), budget, looped())
         else:
@@ -274,7 +297,7 @@ def run_sweep(arguments: cli.SweepArguments) -> int:
     """Trains what is left of a sweep and reports; returns the exit code."""
     config, path = arguments.config, arguments.workdir
     cells = make_cells(config)
-    groups = make_groups(cells)
+    groups = make_groups(cells, config.group_by)
     known = rundir.open_directory(path, config)
     with rundir.lock_directory(path):
         manifest = rundir.read_manifest(path) if known else {}

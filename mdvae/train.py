@@ -46,6 +46,7 @@ class DataKey(NamedTuple):
     seed: int
     d: int
     r: int
+    sigma: float
 
 
 class Slice(NamedTuple):
@@ -90,16 +91,22 @@ def make_samples(
     preset: str,
     d_max: int,
     r_max: int,
+    sigma: jax.Array | float | None = None,
 ) -> jax.Array:
     """Samples of the manifold that belongs to (seed, d, r), [d_max, n].
 
     Args:
+        sigma: standard deviation of normal noise added to x; None draws none.
         purpose: "train" or "eval"; the manifold is the same, the samples are independent.
     """
     manifold = synthetic.draw_manifold(
         _data_key(seed, d, r, "manifold"), r, d, r_max=r_max, d_max=d_max, preset=preset
     )
-    return synthetic.sample(_data_key(seed, d, r, purpose), manifold, n)[0]
+    key = _data_key(seed, d, r, purpose)
+    x_DN, _ = synthetic.sample(key, manifold, n)
+    if sigma is None:
+        return x_DN
+    return synthetic.add_noise(jax.random.fold_in(key, 1), x_DN, manifold, sigma)
 
 
 def wrap_length(batch_size: int, n_train: int) -> int:
@@ -205,7 +212,7 @@ class Trainer:
             "seed": seeds.index,
             "data": data.index,
         }
-        table = put_rows(np.array(data.table, np.uint32), self._mesh)
+        table = put_rows(_stack_keys(data.table), self._mesh)  # type: ignore[arg-type]
         return Slice(
             placement=placement,
             data=self._make(table),
@@ -246,7 +253,7 @@ class Trainer:
 
         def start(run: Run) -> TrainState:
             state = self._initial[run.seed, run.cell.kappa, run.cell.d]
-            level = np.float32(cell_hparams(run.cell).log_gamma)
+            level = np.float32(run.cell.start_log_gamma)
             return state._replace(params={**state.params, "log_gamma": level})
 
         states = jax.tree.map(lambda *leaves: np.stack(leaves), *map(start, placement.slots))
@@ -258,8 +265,8 @@ class Trainer:
 
     def evaluate(self, part: Slice, state: EnsembleState) -> Evaluation:
         """Evaluates the real runs on fresh samples; NumPy arrays, [runs, ...]."""
-        seeds_and_sizes = self._slot_keys(part.placement)
-        evaluation = self._evaluate(state.train, part.per_run, seeds_and_sizes)
+        keys = put_rows(_stack_keys(_data_keys(part.placement)), self._mesh)
+        evaluation = self._evaluate(state.train, part.per_run, keys)
         return take_runs(evaluation, part.placement.n_runs)
 
     def to_host(self, part: Slice, state: EnsembleState) -> EnsembleState:
@@ -280,27 +287,24 @@ class Trainer:
         zeros = put_rows(_zero_meter(len(part.placement.slots)), self._mesh)
         return state._replace(meter=zeros), means
 
-    def _slot_keys(self, placement: Placement) -> jax.Array:
-        keys = [(run.seed, run.cell.d, run.cell.r) for run in placement.slots]
-        return put_rows(np.array(keys, np.uint32), self._mesh)
-
-    def _samples(self, key: jax.Array, n: int, purpose: str) -> jax.Array:
-        seed, d, r = key[0], key[1], key[2]
+    def _samples(self, key: DataKey, n: int, purpose: str) -> jax.Array:
+        noisy = any(cell.sigma > 0 for cell in self._group.cells)
         return make_samples(
-            seed,
-            d,
-            r,
+            key.seed,
+            key.d,
+            key.r,
             n=n,
             purpose=purpose,
             preset=self._config.preset,
             d_max=self._group.d,
             r_max=self._group.r,
+            sigma=key.sigma if noisy else None,
         )
 
-    def _make_local(self, data_keys: jax.Array) -> dict[str, jax.Array]:
+    def _make_local(self, data_keys: DataKey) -> dict[str, jax.Array]:
         n, wrap = self._config.n_train, wrap_length(self._batch_size, self._config.n_train)
 
-        def make(key: jax.Array) -> jax.Array:
+        def make(key: DataKey) -> jax.Array:
             x_DN = self._samples(key, n, "train")
             return jnp.concatenate([x_DN, x_DN[:, :wrap]], axis=1)
 
@@ -344,7 +348,7 @@ class Trainer:
         def one(run) -> Evaluation:
             state, own, key = run
             batch = {"x": self._samples(key, n, "eval")}
-            noise = self._method.noise(purpose_key(key[0], "eval_noise"), n)
+            noise = self._method.noise(purpose_key(key.seed, "eval_noise"), n)
             return self._method.evaluate(state, batch, noise, own["hparams"])
 
         return map_runs(one, (train, per_run, slot_keys))
@@ -359,7 +363,15 @@ def _seeds(placement: Placement) -> list[int]:
 
 
 def _data_keys(placement: Placement) -> list[DataKey]:
-    return [DataKey(run.seed, run.cell.d, run.cell.r) for run in placement.slots]
+    cells = [(run.seed, run.cell) for run in placement.slots]
+    return [DataKey(seed, cell.d, cell.r, cell.sigma) for seed, cell in cells]
+
+
+def _stack_keys(keys: Sequence[DataKey]) -> DataKey:
+    """One array per field."""
+    *sizes, sigma = zip(*keys, strict=True)
+    whole = [np.array(values, np.uint32) for values in sizes]
+    return DataKey(*whole, np.array(sigma, np.float32))  # type: ignore[arg-type]
 
 
 def state_template(method: Method, group: Group, n_runs: int) -> EnsembleState:

@@ -31,6 +31,25 @@ def test_axis_overrides_field(tiny):
     assert (cell.log_gamma_init, cell.log_gamma, cell.learning_rate) == (-4.0, None, 0.1)
 
 
+def test_group_by_a_size(tiny):
+    cells = make_cells(tiny({"kappa": (3, 5), "d": (6, 8), "r": (2,)}))
+    groups = make_groups(cells, ("d",))
+    assert [(group.d, len(group.cells)) for group in groups] == [(6, 2), (8, 2)]
+    assert all(group.kappa == 5 for group in groups)
+
+
+def test_annealed_level_starts_at_log_gamma_init(tiny):
+    grid = {"kappa": (3,), "d": (6,), "r": (2,), "log_gamma": (-4.0,)}
+    (held,) = make_cells(tiny(grid))
+    (annealed,) = make_cells(tiny(grid, anneal=0.5, log_gamma_init=1.0))
+    assert (held.start_log_gamma, annealed.start_log_gamma) == (-4.0, 1.0)
+
+
+def test_noise_is_outside_the_theorem(tiny):
+    cells = make_cells(tiny({"kappa": (3,), "d": (6,), "r": (2,), "sigma": (0.0, 0.1)}))
+    assert [cell.in_theorem for cell in cells] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("kappa", "d", "r", "expected", "in_theorem"),
     [(20, 10, 4, 4, True), (5, 20, 8, 5, False), (20, 10, 10, 10, False), (4, 6, 4, 4, True)],

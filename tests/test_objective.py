@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdvae import distributions
-from mdvae.objective import gaussian_terms, to_paper_units
+from mdvae.objective import block_means, gaussian_terms, to_paper_units
 
 small = st.floats(-2.0, 2.0, width=32)
 
@@ -49,6 +49,17 @@ def test_terms_against_scipy():
     np.testing.assert_allclose(terms.nll, nll, rtol=1e-5)
     np.testing.assert_allclose(terms.kl, kl, rtol=1e-5)
     np.testing.assert_allclose(terms.nelbo, nll + kl, rtol=1e-5)
+
+
+@given(st.integers(1, 90))
+def test_block_means(n):
+    values = np.random.default_rng(n).normal(size=n).astype(np.float32)
+    blocks = np.asarray(block_means(values))
+    assert len(blocks) == min(20, n)
+    size = n // len(blocks)
+    np.testing.assert_allclose(blocks[0], values[:size].mean(), rtol=1e-5, atol=1e-6)
+    used = values[: size * len(blocks)]
+    np.testing.assert_allclose(blocks.mean(), used.mean(), rtol=1e-4, atol=1e-6)
 
 
 def test_paper_units_reproduce_a_published_row():

@@ -3,7 +3,8 @@
 import pytest
 
 from mdvae.config import ConfigError
-from mdvae.report import Column, _number, latex_table, markdown_table, published_rows
+from mdvae.report import published_rows
+from mdvae.tables import Column, latex_table, markdown_table, number
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from mdvae.report import Column, _number, latex_table, markdown_table, published
     ],
 )
 def test_numbers(value, text):
-    assert _number(value) == text
+    assert number(value) == text
 
 
 def test_tables_hold_the_same_cells():

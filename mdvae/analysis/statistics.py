@@ -24,7 +24,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_interval(values: Sequence[float]) -> Interval:
+def mean_interval(values: Sequence[float | None]) -> Interval:
     """Mean, standard deviation and 95 % interval; values that are not finite are left out."""
     kept = np.array([value for value in values if value is not None], np.float64)
     kept = kept[np.isfinite(kept)]

@@ -106,3 +106,12 @@ def sample(key: jax.Array, manifold: Manifold, n: int) -> tuple[jax.Array, jax.A
     )
     logits_DN = jnp.einsum("rd,rn->dn", manifold.projection_RD, u_RN) + manifold.bias_D[:, None]
     return jax.nn.sigmoid(logits_DN) * manifold.mask_D[:, None], u_RN
+
+
+def add_noise(
+    key: jax.Array, x_DN: jax.Array, manifold: Manifold, sigma: jax.Array | float
+) -> jax.Array:
+    """x + sigma N(0, I) in the true dimensions: data near the manifold, no longer on it."""
+    d_max, n = x_DN.shape
+    noise_DN = _rows(key, d_max, lambda k: jax.random.normal(k, (n,)))
+    return x_DN + sigma * noise_DN * manifold.mask_D[:, None]

@@ -30,15 +30,20 @@ class Hparams(NamedTuple):
 
     Attributes:
         kappa, d: true widths of z and x; what lies beyond is padding.
-        log_gamma: initial log variance of the decoder, or the level where it is held.
+        log_gamma_init: log variance of the decoder before the first step.
+        log_gamma: the level at which it is held; of no effect where it is learned.
         held: 1 where log gamma is held, 0 where it is learned.
+        anneal, kl_warmup: fractions of the steps; see `config.SweepConfig`.
         learning_rate: peak of the schedule.
     """
 
     kappa: jax.Array
     d: jax.Array
+    log_gamma_init: jax.Array
     log_gamma: jax.Array
     held: jax.Array
+    anneal: jax.Array
+    kl_warmup: jax.Array
     learning_rate: jax.Array
 
 
@@ -58,6 +63,7 @@ class Evaluation(NamedTuple):
         nelbo, recon, kl: scalars.
         log_gamma: the decoder's.
         ratios: [kappa], encoder variance over prior variance, averaged over samples; 1 in padding.
+        nelbo_blocks, recon_blocks: [blocks], means over parts of the samples, for the bootstrap.
     """
 
     nelbo: jax.Array
@@ -65,6 +71,8 @@ class Evaluation(NamedTuple):
     kl: jax.Array
     log_gamma: jax.Array
     ratios: jax.Array
+    nelbo_blocks: jax.Array
+    recon_blocks: jax.Array
 
 
 class Method(NamedTuple):
@@ -92,10 +100,14 @@ class Method(NamedTuple):
 def cell_hparams(cell: Cell) -> Hparams:
     """The numbers of a cell as Python floats, to be stacked over runs."""
     held = cell.log_gamma is not None
-    return Hparams(
-        kappa=float(cell.kappa),  # type: ignore[arg-type]
-        d=float(cell.d),  # type: ignore[arg-type]
-        log_gamma=cell.log_gamma if held else cell.log_gamma_init,  # type: ignore[arg-type]
-        held=float(held),  # type: ignore[arg-type]
-        learning_rate=cell.learning_rate,  # type: ignore[arg-type]
-    )
+    values = {
+        "kappa": cell.kappa,
+        "d": cell.d,
+        "log_gamma_init": cell.start_log_gamma,
+        "log_gamma": cell.log_gamma if held else 0.0,
+        "held": held,
+        "anneal": cell.anneal,
+        "kl_warmup": cell.kl_warmup,
+        "learning_rate": cell.learning_rate,
+    }
+    return Hparams(**{name: float(value) for name, value in values.items()})  # type: ignore[arg-type]

@@ -52,23 +52,37 @@ def vae(group: Group, steps: int, warmup: float) -> Method:
         )
 
     def loss(
-        params: Params, batch: Batch, noise_KB: jax.Array, hparams: Hparams
+        params: Params,
+        batch: Batch,
+        noise_KB: jax.Array,
+        hparams: Hparams,
+        kl_weight: jax.Array,
     ) -> tuple[jax.Array, Info]:
-        # A held log gamma is a parameter without a gradient, which Adam then leaves alone.
-        held = hparams.held
-        log_gamma = params["log_gamma"]
-        log_gamma = held * jax.lax.stop_gradient(log_gamma) + (1.0 - held) * log_gamma
-        example_terms, _ = terms({**params, "log_gamma": log_gamma}, batch["x"], noise_KB, hparams)
+        example_terms, _ = terms(params, batch["x"], noise_KB, hparams)
         nelbo = jnp.mean(example_terms.nelbo)
         recon, kl = jnp.mean(example_terms.recon), jnp.mean(example_terms.kl)
-        return nelbo, Info(nelbo=nelbo, recon=recon, kl=kl, log_gamma=log_gamma)
+        info = Info(nelbo=nelbo, recon=recon, kl=kl, log_gamma=params["log_gamma"])
+        return jnp.mean(example_terms.nll) + kl_weight * kl, info
+
+    def ramp(step: jax.Array, fraction: jax.Array) -> jax.Array:
+        """Rises from 0 to 1 in a fraction of the steps; 1 throughout for the fraction 0."""
+        risen = step.astype(jnp.float32) / (steps * jnp.maximum(fraction, 1e-9))
+        return jnp.where(fraction > 0, jnp.minimum(risen, 1.0), 1.0)
 
     def step(
         state: TrainState, batch: Batch, noise_KB: jax.Array, hparams: Hparams
     ) -> tuple[TrainState, Info]:
-        grads, info = jax.grad(loss, has_aux=True)(state.params, batch, noise_KB, hparams)
+        share = ramp(state.step, hparams.anneal)
+        level = hparams.log_gamma_init + share * (hparams.log_gamma - hparams.log_gamma_init)
+        is_held = hparams.held > 0
+        log_gamma = jnp.where(is_held, level, state.params["log_gamma"])
+        params = {**state.params, "log_gamma": log_gamma}
+        kl_weight = ramp(state.step, hparams.kl_warmup)
+        grads, info = jax.grad(loss, has_aux=True)(params, batch, noise_KB, hparams, kl_weight)
+        # A parameter whose gradient is always zero is left alone by Adam.
+        grads["log_gamma"] = jnp.where(is_held, 0.0, grads["log_gamma"])
         params, opt_state = optimiser.update(
-            state.params, grads, state.opt_state, state.step, hparams.learning_rate
+            params, grads, state.opt_state, state.step, hparams.learning_rate
         )
         return TrainState(params, opt_state, state.step + 1), info
 
@@ -82,6 +96,8 @@ def vae(group: Group, steps: int, warmup: float) -> Method:
             kl=jnp.mean(example_terms.kl),
             log_gamma=state.params["log_gamma"],
             ratios=jnp.mean(jnp.exp(logvar_KB), axis=1),
+            nelbo_blocks=objective.block_means(example_terms.nelbo),
+            recon_blocks=objective.block_means(example_terms.recon),
         )
 
     return Method(init, noise, step, evaluate, networks.encode, networks.decode)

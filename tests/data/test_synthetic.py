@@ -71,6 +71,17 @@ def test_presets_differ_in_projection():
     assert not np.any(paper.noise_R)
 
 
+def test_noise_is_normal_and_leaves_padding_alone():
+    sizes = {"n": 5000, "purpose": "train", "preset": "authors", "d_max": 6, "r_max": 2}
+    clean = np.asarray(make_samples(1, 4, 2, **sizes))
+    noisy = np.asarray(make_samples(1, 4, 2, sigma=0.05, **sizes))
+    noise = (noisy - clean)[:4] / 0.05
+    assert scipy.stats.kstest(noise.ravel(), "norm").pvalue > 1e-3
+    assert np.abs(np.corrcoef(noise) - np.eye(4)).max() < 0.06
+    assert not np.any(noisy[4:])
+    np.testing.assert_array_equal(make_samples(1, 4, 2, sigma=0.0, **sizes), clean)
+
+
 def test_evaluation_is_fresh_samples_of_the_same_manifold():
     sizes = {"n": 600, "preset": "authors", "d_max": 8, "r_max": 3}
     train = np.asarray(make_samples(7, 8, 3, purpose="train", **sizes), np.float64)

@@ -98,7 +98,7 @@ def test_held_log_gamma_stays_and_learned_one_moves(tiny):
     for cell in (held, learned):
         hparams = hparams_of(cell)
         state = method.init(jax.random.key(0), cell)
-        state = state._replace(params={**state.params, "log_gamma": hparams.log_gamma})
+        state = state._replace(params={**state.params, "log_gamma": hparams.log_gamma_init})
         step = jax.jit(method.step)
         for x in batches(cell, 20):
             noise = method.noise(jax.random.key(1), x.shape[1])
@@ -107,6 +107,49 @@ def test_held_log_gamma_stays_and_learned_one_moves(tiny):
         assert np.isfinite(info.nelbo)
     assert ends[held.name] == -2.5
     assert abs(ends[learned.name] + 2.5) > 1e-3
+
+
+def test_annealed_log_gamma_moves_to_its_level(tiny):
+    grid = {"kappa": (3,), "d": (6,), "r": (2,), "log_gamma": (-6.0,)}
+    (cell,) = make_cells(tiny(grid, anneal=0.5, steps=20))
+    (group,) = make_groups((cell,))
+    method, hparams = vae(group, 20, 0.3), hparams_of(cell)
+    state, step, seen = method.init(jax.random.key(0), cell), jax.jit(method.step), []
+    for x in batches(cell, 20):
+        state, info = step(state, {"x": x}, method.noise(jax.random.key(1), 40), hparams)
+        seen.append(float(info.log_gamma))
+    np.testing.assert_allclose(seen, np.maximum(-0.6 * np.arange(20), -6.0), rtol=1e-5)
+    assert float(state.params["log_gamma"]) == -6.0
+
+
+def test_kl_warmup_starts_without_the_kl(tiny):
+    """With its weight at 0 the first gradient is that of the reconstruction alone."""
+    grid = {"kappa": (3,), "d": (6,), "r": (2,), "kl_warmup": (0.5, 0.0)}
+    warm, plain = make_cells(tiny(grid, steps=20))
+    (group,) = make_groups((warm, plain))
+    method = vae(group, 20, 0.3)
+    state, step = method.init(jax.random.key(0), warm), jax.jit(method.step)
+    noise, x = method.noise(jax.random.key(1), 40), batches(warm, 1)[0]
+
+    def nll(params):
+        mean, logvar = method.encode(params, x)
+        x_hat = method.decode(params, mean + jnp.exp(logvar / 2) * noise)
+        log_gamma = params["log_gamma"]
+        recon = jnp.sum((x - x_hat) ** 2, axis=0)
+        return 0.5 * jnp.mean(recon * jnp.exp(-log_gamma) + warm.d * log_gamma)
+
+    expected = jax.grad(nll)(state.params)
+    moments = {
+        cell.name: step(state, {"x": x}, noise, hparams_of(cell))[0].opt_state.mu
+        for cell in (warm, plain)
+    }
+    close = partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-7)
+    jax.tree.map(lambda mu, grad: close(mu, 0.1 * grad), moments[warm.name], expected)
+    kernel = "encoder", "heads", "kernel"
+    plain_mu, grad = moments[plain.name], expected
+    for part in kernel:
+        plain_mu, grad = plain_mu[part], grad[part]
+    assert np.abs(plain_mu - 0.1 * grad).max() > 1e-4
 
 
 def test_step_is_adam_under_the_one_cycle_schedule(tiny):

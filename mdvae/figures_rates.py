@@ -1,0 +1,156 @@
+"""Figures of rates in log gamma and of encoder variances."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from mdvae.analysis.estimates import ladder_families
+from mdvae.analysis.rates import fit_slope, trajectory_rates
+from mdvae.grid import Cell
+from mdvae.loading import LoadedRun
+from mdvae.plotting import LINES, MARKERS, colours_of, family_of, title_of
+from mdvae.rundir import Row
+
+MAX_COLUMNS = 6
+# Logged steps that one point of a local slope is fitted on.
+LOCAL = 15
+
+
+def _two_rows(titles: Sequence[str]) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(2.8 * len(titles) + 0.8, 5.0), layout="constrained")
+    panels = figure.subplots(2, len(titles), squeeze=False, sharex="col")
+    for column, title in enumerate(titles):
+        panels[0, column].set_title(title)
+        panels[1, column].set_xlabel("log γ (nats)")
+    panels[0, 0].set_ylabel("2 nelbo (2x nats)")
+    return figure, panels
+
+
+def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    found: dict[str, object] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    order = sorted(found, key=lambda label: int(label.split("= ")[1]))
+    handles = [found[label] for label in order]
+    figure.legend(handles, order, loc="outside lower center", ncols=len(order))  # type: ignore[arg-type]
+
+
+def draw_ladders(run: LoadedRun, ladders: Sequence[Row]) -> Figure:
+    """2 nelbo and Recon / gamma against the held log gamma; the selected window is drawn thick."""
+    cells = {cell.name: cell for cell in run.cells}
+    families = ladder_families(run.results)
+    columns: dict[str, list[Row]] = {}
+    for row in ladders:
+        first = cells[families[row["ladder"]][0]]
+        columns.setdefault(f"κ = {first.kappa}, d = {first.d}", []).append(row)
+    shown = dict(list(columns.items())[:MAX_COLUMNS])
+    dimensions = sorted({row["r"] for rows in shown.values() for row in rows})
+    colours = dict(zip(dimensions, colours_of(len(dimensions)), strict=True))
+    figure, panels = _two_rows(list(shown))
+    for column, rows in enumerate(shown.values()):
+        for row in rows:
+            members = families[row["ladder"]]
+            levels = np.array([cells[name].log_gamma for name in members], float)
+            blocks = np.array([[run.blocks[name, seed] for name in members] for seed in run.seeds])
+            values = blocks.mean(axis=3)
+            low, high = row["window_low"], row["window_high"]
+            inside = (levels >= low) & (levels <= high) if low is not None else levels > np.inf
+            style = {"color": colours[row["r"]], "marker": MARKERS[dimensions.index(row["r"])]}
+            for axes, series in (
+                (panels[0, column], 2.0 * values[:, :, 0]),
+                (panels[1, column], values[:, :, 1] / np.exp(levels)),
+            ):
+                middle = series.mean(axis=0)
+                spread = np.ptp(series, axis=0) / 2
+                label = f"r = {row['r']}"
+                axes.errorbar(
+                    levels, middle, spread, **style, linewidth=0.8, markersize=4, label=label
+                )
+                axes.plot(
+                    levels[inside], middle[inside], color=style["color"], linewidth=3, alpha=0.5
+                )
+            panels[1, column].axhline(row["r"], color=style["color"], linestyle=":", linewidth=0.9)
+    for axes in panels[1]:
+        axes.set_ylim(0, 1.8 * max(dimensions))
+    panels[1, 0].set_ylabel("Recon / γ (dotted: r)")
+    _legend(figure, list(panels[0]))
+    return figure
+
+
+def draw_trajectories(run: LoadedRun) -> Figure:
+    """2 nelbo against the learned log gamma over training, and the dimension its slope implies."""
+    columns: dict[str, list[Cell]] = {}
+    for cell in run.cells:
+        columns.setdefault(family_of(cell), []).append(cell)
+    shown = list(columns.values())[:MAX_COLUMNS]
+    dimensions = sorted({cell.r for cells in shown for cell in cells})
+    colours = dict(zip(dimensions, colours_of(len(dimensions)), strict=True))
+    figure, panels = _two_rows([title_of(cells[0]) for cells in shown])
+    logged: dict[tuple[str, int], list[Row]] = {}
+    for line in run.metrics:
+        logged.setdefault((line["cell"], line["seed"]), []).append(line)
+    for column, cells in enumerate(shown):
+        for cell in cells:
+            style = {
+                "color": colours[cell.r],
+                "linestyle": LINES[dimensions.index(cell.r) % len(LINES)],
+                "linewidth": 1.0,
+            }
+            for seed in run.seeds:
+                lines = logged.get((cell.name, seed), [])
+                log_gamma, nelbo, recon = (
+                    np.array([line[name] for line in lines], float)
+                    for name in ("log_gamma", "nelbo", "recon")
+                )
+                panels[0, column].plot(log_gamma, 2.0 * nelbo, **style, label=f"r = {cell.r}")
+                first = trajectory_rates(log_gamma, nelbo, recon, cell.d).first
+                if first is None:
+                    continue
+                starts = range(first, len(log_gamma) - LOCAL + 1, LOCAL // 3)
+                points = [
+                    (
+                        log_gamma[i : i + LOCAL].mean(),
+                        cell.d - fit_slope(log_gamma[i : i + LOCAL], 2.0 * nelbo[i : i + LOCAL]),
+                    )
+                    for i in starts
+                    if np.ptp(log_gamma[i : i + LOCAL]) > 0
+                ]
+                if points:
+                    panels[1, column].plot(*np.array(points).T, **style)
+            panels[1, column].axhline(cell.r, color=colours[cell.r], linestyle=":", linewidth=0.9)
+    for axes in panels[1]:
+        axes.set_ylim(0, 1.8 * max(dimensions))
+    panels[1, 0].set_ylabel("d - local slope (dotted: r)")
+    _legend(figure, list(panels[0]))
+    return figure
+
+
+def draw_variances(run: LoadedRun, cell: Cell) -> Figure:
+    """Variance ratios of a cell as a heat map: a row per seed, a column per latent."""
+    seeds = [seed for seed in run.seeds if (cell.name, seed) in run.spectra]
+    ratios = np.array([run.spectrum(cell, seed) for seed in seeds])
+    finite = ratios[np.isfinite(ratios) & (ratios > 0)]
+    least = float(finite.min()) if finite.size else 0.1
+    figure = Figure(figsize=(1.6 + 0.3 * cell.kappa, 1.4 + 0.32 * len(seeds)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(
+        np.clip(ratios, least, 1.0),
+        norm=LogNorm(min(least, 0.1), 1.0),
+        cmap=mpl.colormaps["cividis"],
+        aspect="auto",
+    )
+    for row, column in np.argwhere(ratios < run.config.ad_threshold):
+        axes.text(column, row, "×", ha="center", va="center", color="white", fontsize=8)
+    axes.grid(visible=False)
+    axes.set_xticks(range(cell.kappa), [str(k + 1) for k in range(cell.kappa)], fontsize=7)
+    axes.set_yticks(range(len(seeds)), [str(seed) for seed in seeds])
+    axes.set_xlabel(f"latent (×: ratio below {run.config.ad_threshold:g})")
+    axes.set_ylabel("seed")
+    axes.set_title(f"{title_of(cell)}, r = {cell.r}", fontsize=9)
+    figure.colorbar(image, ax=axes, label="variance ratio")
+    return figure
