@@ -60,8 +60,8 @@ class SweepConfig:
         anneal: where log gamma is held, the fraction of the steps in which it moves linearly from
             log_gamma_init to its level; 0 holds it there from the start.
         kl_warmup: fraction of the steps in which the weight of the KL rises from 0 to 1.
-        steps, batch_size, learning_rate, warmup: Adam under a one-cycle cosine schedule whose
-            peak `learning_rate` is reached after the fraction `warmup` of the steps.
+        steps, batch_size, learning_rate, warmup: of Adam under a one-cycle cosine schedule;
+            its peak `learning_rate` is reached after the fraction `warmup` of the steps.
         ad_threshold: the paper's rule calls a dimension active below this variance ratio.
         ad_min_gap: least gap between sorted log ratios (nats) that counts as a gap.
         group_by: sizes (of kappa, d, r) whose every value gets a program of its own, where
@@ -139,7 +139,7 @@ def default_config() -> Any:
 
 
 def published_protocol() -> Any:
-    """The recipe behind the published Tables 1, 3 and 7 (SGD-free: one batch is the data set)."""
+    """The recipe behind the published Tables 1, 3 and 7: one batch is the whole data set."""
     return ConfigDict(
         {
             "hidden": (16,),
@@ -162,8 +162,8 @@ def _is_number(value: Any) -> bool:
     return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _whole(least: int):
-    return (lambda v: _is_int(v) and v >= least), f"a whole number, {least} or more"
+def _positive():
+    return (lambda v: _is_int(v) and v >= 1), "a whole number, 1 or more"
 
 
 def _one_of(names: tuple[str, ...]):
@@ -184,11 +184,11 @@ def _is_hidden(value: Any) -> bool:
 
 _RULES = {
     "name": (lambda v: isinstance(v, str) and v != "" and "/" not in v, "a name without '/'"),
-    "seeds": _whole(1),
+    "seeds": _positive(),
     "seed": ((lambda v: _is_int(v) and 0 <= v < 2**31), "a whole number from 0 to 2147483647"),
     "preset": _one_of(PRESETS),
-    "n_train": _whole(1),
-    "n_eval": _whole(1),
+    "n_train": _positive(),
+    "n_eval": _positive(),
     "hidden": (_is_hidden, "a tuple of layer widths of 1 or more, such as (64,)"),
     "activation": _one_of(ACTIVATIONS),
     "output": _one_of(OUTPUTS),
@@ -198,19 +198,19 @@ _RULES = {
     "anneal": (_is_fraction, "a fraction, 0 or more and below 1"),
     "kl_warmup": (_is_fraction, "a fraction, 0 or more and below 1"),
     "group_by": (_is_sizes, "a tuple of some of 'kappa', 'd' and 'r', such as ('d',)"),
-    "steps": _whole(1),
-    "batch_size": _whole(1),
+    "steps": _positive(),
+    "batch_size": _positive(),
     "learning_rate": ((lambda v: _is_number(v) and v > 0), "a number above 0"),
     "warmup": ((lambda v: _is_number(v) and 0 < v < 1), "a fraction between 0 and 1"),
     "ad_threshold": ((lambda v: _is_number(v) and 0 < v < 1), "a ratio between 0 and 1"),
     "ad_min_gap": ((lambda v: _is_number(v) and v >= 0), "a number of nats, 0 or more"),
-    "log_every": _whole(1),
-    "save_every": _whole(1),
+    "log_every": _positive(),
+    "save_every": _positive(),
     "memory_gib": ((lambda v: _is_number(v) and v >= 0), "a number of GiB, or 0 to ask the device"),
     "published": (lambda v: isinstance(v, str), "the name of a published table, or ''"),
-    "kappa": _whole(1),
-    "d": _whole(1),
-    "r": _whole(1),
+    "kappa": _positive(),
+    "d": _positive(),
+    "r": _positive(),
 }
 _FLOATS = (
     "sigma",

@@ -48,6 +48,14 @@ def memory_budget(config: SweepConfig, devices: Sequence[Device]) -> int:
     return int(MEMORY_SHARE * psutil.virtual_memory().available / len(devices))
 
 
+def memory_used(devices: Sequence[Device]) -> int:
+    """Bytes in use now: of the process on a CPU, the peak over all devices on an accelerator."""
+    stats = [device.memory_stats() or {} for device in devices if device.platform != "cpu"]
+    if stats:
+        return sum(stat.get("peak_bytes_in_use", 0) for stat in stats)
+    return psutil.Process().memory_info().rss
+
+
 def _commit() -> str | None:
     """The commit of the source, where it is a git checkout."""
     try:

@@ -9,19 +9,25 @@ trained. --cell names the cell whose encoder variances are shown as a matrix and
 """
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from mdvae import cli, figures, rundir
 from mdvae.analysis.estimates import family_rates, ladder_families
 from mdvae.analysis.statistics import Interval, fraction_interval, mean_interval
 from mdvae.config import ConfigError, SweepConfig
-from mdvae.grid import Cell, make_cells
+from mdvae.grid import Cell, make_cells, make_groups
 from mdvae.loading import LoadedRun, load_run
 from mdvae.rundir import Row
-from mdvae.tables import Column, fixed, latex_table, markdown_table, table_columns
+from mdvae.tables import (
+    Column,
+    fixed,
+    ladder_columns,
+    latex_table,
+    markdown_table,
+    table_columns,
+)
 
 AVERAGED = (
     "ad",
@@ -134,35 +140,22 @@ def ladder_rows(run: LoadedRun) -> list[Row]:
     return rows
 
 
-def ladder_columns() -> list[Column]:
-    """The columns of the table of ladders."""
-
-    def shown(name: str, decimals: int) -> Callable[[Mapping[str, Any]], str]:
-        def text(row: Mapping[str, Any]) -> str:
-            value, low, high = (row[name], row[f"{name}_low"], row[f"{name}_high"])
-            if row["window_low"] is None:
-                return "no window"
-            return f"{fixed(value, decimals)} [{fixed(low, decimals)}, {fixed(high, decimals)}]"
-
-        return text
-
-    def window(row: Mapping[str, Any]) -> str:
-        none = row["window_low"] is None
-        return "none" if none else f"{row['window_low']:g} to {row['window_high']:g}"
-
-    return [
-        Column("κ", r"$\kappa$", lambda row: str(row["kappa"])),
-        Column("d", "$d$", lambda row: str(row["d"])),
-        Column("r", "$r$", lambda row: str(row["r"])),
-        Column("window (log γ)", r"window ($\log\gamma$)", window),
-        Column("slope of 2 nelbo", r"slope of $2\,$nelbo", shown("nelbo", 2)),
-        Column("theory", "theory", lambda row: str(row["d"] - row["r"])),
-        Column("r̂ (loss slope)", r"$\hat r$ (loss slope)", shown("r_hat_slope", 2)),
-        Column("r̂ (Recon/γ)", r"$\hat r$ (Recon/$\gamma$)", shown("r_hat_recon", 2)),
-        Column("slope of log Recon (1)", r"slope of $\log$ Recon (1)", shown("recon", 3)),
-        Column("of active variances (1)", "of active variances (1)", shown("active", 2)),
-        Column("of inactive ones (0)", "of inactive ones (0)", shown("inactive", 3)),
+def cost_table(run: LoadedRun) -> str:
+    """Time per run and memory of each slice; nothing where there is only one group."""
+    groups = make_groups(run.cells, run.config.group_by)
+    slices = [part for part in run.manifest.get("slices", []) if part["status"] == "done"]
+    if len(groups) < 2 or not slices:
+        return ""
+    columns = [
+        Column("d (padded)", "", lambda row: str(groups[row["group"]].d)),
+        Column("κ (padded)", "", lambda row: str(groups[row["group"]].kappa)),
+        Column("hidden", "", lambda row: str(groups[row["group"]].cells[0].hidden)),
+        Column("runs", "", lambda row: str(len(row["runs"]))),
+        Column("seconds", "", lambda row: fixed(row["seconds"], 0)),
+        Column("seconds per run", "", lambda row: fixed(row["seconds"] / len(row["runs"]), 2)),
+        Column("memory in use, GiB", "", lambda row: fixed(row["memory_bytes"] / 2**30, 2)),
     ]
+    return markdown_table(columns, slices)
 
 
 def variance_matrix(run: LoadedRun, cell: Cell, seed: int) -> str:
@@ -294,6 +287,7 @@ def write_report(path: Path, cell: str | None = None) -> None:
         "\n".join(f"- {line}" for line in lines),
         *printed[:-1],
         notes,
+        cost_table(run),
         variance_matrix(run, shown, spectra[0]) if spectra else "",
         *(f"![{title}]({rundir.FIGURES}/{file})" for file, title in pictures),
     ]

@@ -23,17 +23,16 @@ import jax
 import numpy as np
 
 from mdvae import checkpoint, cli, rundir
-from mdvae.analysis.dims import active_dimensions, largest_gap
-from mdvae.analysis.estimates import add_estimates
 from mdvae.config import SweepConfig
 from mdvae.ensemble import Device, Placement, Run, looped, run_mesh, split_runs
 from mdvae.grid import Group, make_cells, make_groups
-from mdvae.loading import load_run, make_method
-from mdvae.machine import describe_machine, memory_budget, set_up_devices
+from mdvae.loading import make_method
+from mdvae.machine import describe_machine, memory_budget, memory_used, set_up_devices
+from mdvae.memory import place_runs
 from mdvae.methods import Evaluation
-from mdvae.objective import to_paper_units
 from mdvae.report import write_report
-from mdvae.train import EnsembleState, Slice, Trainer, place_runs
+from mdvae.results import save_results
+from mdvae.train import EnsembleState, Slice, Trainer
 
 CALL_SECONDS = 1.0
 
@@ -50,39 +49,6 @@ class Job(NamedTuple):
     group: int
     part: int
     name: str
-
-
-def result_row(run: Run, evaluation: Evaluation, i: int, config: SweepConfig) -> rundir.Row:
-    """One row of results.csv from row i of an evaluation."""
-    cell = run.cell
-    nelbo, recon, kl = (float(getattr(evaluation, name)[i]) for name in ("nelbo", "recon", "kl"))
-    ratios = np.asarray(evaluation.ratios[i])[: cell.kappa]
-    finite = bool(np.isfinite(nelbo) and np.all(np.isfinite(ratios)))
-    gap = largest_gap(ratios, config.ad_min_gap)
-    return {
-        "cell": cell.name,
-        "seed": run.seed,
-        "kappa": cell.kappa,
-        "d": cell.d,
-        "r": cell.r,
-        "t": cell.t,
-        "status": "ok" if finite else "diverged",
-        "steps": config.steps,
-        "ad": active_dimensions(ratios, config.ad_threshold) if finite else None,
-        "ad_gap": gap.ad,
-        "nelbo": nelbo,
-        "recon": recon,
-        "kl": kl,
-        "gamma": float(np.exp(np.float64(evaluation.log_gamma[i]))),
-        "neg_elbo_paper_units": to_paper_units(nelbo),
-        "kl_paper_units": to_paper_units(kl),
-        "sigma": cell.sigma,
-        "log_gamma": cell.log_gamma,
-        "expected_ad": cell.expected_ad,
-        "ad_threshold": config.ad_threshold,
-        "gap_low": gap.low,
-        "gap_high": gap.high,
-    }
 
 
 def _metrics(job: Job, means: Any, step: int) -> list[dict[str, Any]]:
@@ -189,51 +155,6 @@ def _report_diverged(job: Job, nelbo: np.ndarray, known: set[int], step: int) ->
     return bad
 
 
-def _save_results(
-    path: Path, job: Job, evaluation: Evaluation, config: SweepConfig
-) -> list[rundir.Row]:
-    """Adds a slice's rows to results.csv and spectra.csv, replacing older ones of the same runs."""
-    runs = job.placement.slots[: job.placement.n_runs]
-    mine = {(run.cell.name, run.seed) for run in runs}
-    order = {cell.name: i for i, cell in enumerate(make_cells(config))}
-
-    def merge(name: str, new: list[rundir.Row]) -> None:
-        columns = set(new[0])
-        old = [
-            row for row in rundir.read_csv(path / name) if (row["cell"], row["seed"]) not in mine
-        ]
-        old = [{k: v for k, v in row.items() if k in columns} for row in old]
-        rows = sorted(old + new, key=lambda row: (order[row["cell"]], row["seed"]))
-        rundir.write_csv(path / name, rows)
-
-    results = [result_row(run, evaluation, i, config) for i, run in enumerate(runs)]
-    spectra = [
-        {"cell": run.cell.name, "seed": run.seed, "latent": k, "ratio": float(ratio)}
-        for i, run in enumerate(runs)
-        for k, ratio in enumerate(evaluation.ratios[i][: run.cell.kappa])
-    ]
-    blocks = [
-        {"cell": run.cell.name, "seed": run.seed, "nelbo": float(nelbo), "recon": float(recon)}
-        for i, run in enumerate(runs)
-        for nelbo, recon in zip(evaluation.nelbo_blocks[i], evaluation.recon_blocks[i], strict=True)
-    ]
-    merge(rundir.SPECTRA, spectra)
-    merge(rundir.BLOCKS, blocks)
-    # Ladders span cells, so a new slice may complete the estimates of an older one.
-    merge(rundir.RESULTS, results)
-    run = load_run(path)
-    rows = add_estimates(
-        run.results,
-        run.metrics,
-        run.blocks,
-        run.spectra,
-        config.ad_threshold,
-        config.ad_min_gap,
-    )
-    rundir.write_csv(path / rundir.RESULTS, rows)
-    return results
-
-
 def _make_jobs(
     config: SweepConfig,
     groups: Sequence[Group],
@@ -268,6 +189,7 @@ def _job_entry(job: Job) -> dict[str, Any]:
         "status": "pending",
         "step": 0,
         "seconds": 0.0,
+        "memory_bytes": 0,
         "runs": [[run.cell.name, run.seed] for run in runs],
     }
 
@@ -344,9 +266,11 @@ def _run_job(
     """Trains a slice and writes down how it stands."""
     step, seconds, evaluation = train_slice(job, config, path, stop)
     entry["step"] = step
+    entry["memory_bytes"] = memory_used(job.trainer.devices)
     entry["seconds"] = round(entry["seconds"] + seconds, 3)
     if evaluation is not None:
-        results = _save_results(path, job, evaluation, config)
+        runs = job.placement.slots[: job.placement.n_runs]
+        results = save_results(path, runs, evaluation, config)
         status = {(row["cell"], row["seed"]): row["status"] for row in results}
         for run in manifest["runs"]:
             run["status"] = status.get((run["cell"], run["seed"]), run["status"])

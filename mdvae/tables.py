@@ -113,6 +113,37 @@ def table_columns(config: SweepConfig, rows: Sequence[Row]) -> list[Column]:
     return columns
 
 
+def ladder_columns() -> list[Column]:
+    """The columns of the table of ladders."""
+
+    def shown(name: str, decimals: int) -> Callable[[Mapping[str, Any]], str]:
+        def text(row: Mapping[str, Any]) -> str:
+            value, low, high = (row[name], row[f"{name}_low"], row[f"{name}_high"])
+            if row["window_low"] is None:
+                return "no window"
+            return f"{fixed(value, decimals)} [{fixed(low, decimals)}, {fixed(high, decimals)}]"
+
+        return text
+
+    def window(row: Mapping[str, Any]) -> str:
+        none = row["window_low"] is None
+        return "none" if none else f"{row['window_low']:g} to {row['window_high']:g}"
+
+    return [
+        Column("κ", r"$\kappa$", lambda row: str(row["kappa"])),
+        Column("d", "$d$", lambda row: str(row["d"])),
+        Column("r", "$r$", lambda row: str(row["r"])),
+        Column("window (log γ)", r"window ($\log\gamma$)", window),
+        Column("slope of 2 nelbo", r"slope of $2\,$nelbo", shown("nelbo", 2)),
+        Column("theory", "theory", lambda row: str(row["d"] - row["r"])),
+        Column("r̂ (loss slope)", r"$\hat r$ (loss slope)", shown("r_hat_slope", 2)),
+        Column("r̂ (Recon/γ)", r"$\hat r$ (Recon/$\gamma$)", shown("r_hat_recon", 2)),
+        Column("slope of log Recon (1)", r"slope of $\log$ Recon (1)", shown("recon", 3)),
+        Column("of active variances (1)", "of active variances (1)", shown("active", 2)),
+        Column("of inactive ones (0)", "of inactive ones (0)", shown("inactive", 3)),
+    ]
+
+
 def markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     """The table in markdown, its columns aligned for reading as plain text too."""
     lines = [[column.title for column in columns]]

@@ -5,7 +5,6 @@ draws what an uninterrupted one would.
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -27,14 +26,12 @@ from mdvae.ensemble import (
     pad_like,
     put_rows,
     share,
-    split_runs,
     take_runs,
 )
 from mdvae.grid import Group
 from mdvae.methods import Evaluation, Info, Method, TrainState, cell_hparams
 
 PyTree = Any
-FLOAT_BYTES = 4
 
 # What a key is for; part of every key, so that no two uses meet.
 _PURPOSES = {"init": 0, "manifold": 1, "train": 2, "eval": 3, "step": 4, "eval_noise": 5}
@@ -77,7 +74,7 @@ def purpose_key(seed: jax.Array | int, purpose: str) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), _PURPOSES[purpose])
 
 
-def _data_key(seed: jax.Array | int, d: jax.Array | int, r: jax.Array | int, purpose: str):
+def _prng_key(seed: jax.Array | int, d: jax.Array | int, r: jax.Array | int, purpose: str):
     return jax.random.fold_in(jax.random.fold_in(purpose_key(seed, purpose), d), r)
 
 
@@ -100,9 +97,9 @@ def make_samples(
         purpose: "train" or "eval"; the manifold is the same, the samples are independent.
     """
     manifold = synthetic.draw_manifold(
-        _data_key(seed, d, r, "manifold"), r, d, r_max=r_max, d_max=d_max, preset=preset
+        _prng_key(seed, d, r, "manifold"), r, d, r_max=r_max, d_max=d_max, preset=preset
     )
-    key = _data_key(seed, d, r, purpose)
+    key = _prng_key(seed, d, r, purpose)
     x_DN, _ = synthetic.sample(key, manifold, n)
     if sigma is None:
         return x_DN
@@ -114,63 +111,10 @@ def wrap_length(batch_size: int, n_train: int) -> int:
     return batch_size if batch_size < n_train else 0
 
 
-def bytes_per_device(
-    config: SweepConfig, group: Group, n_runs: int, n_data: int, n_params: int, looped: bool
-) -> int:
-    """Memory that one device needs for n_runs runs on n_data data sets, estimated.
-
-    Counts the data and the making of one more data set, params with Adam's two moments and their
-    successors, and the activations of a step and of an evaluation: of one run where the axis of
-    runs is a loop (`looped`), of all runs where it is vmapped.
-    """
-    cell = group.cells[0]
-    widths = 4 * group.d + 5 * 2 * sum(cell.hidden) + 8 * group.kappa
-    samples = max(cell.batch_size, config.n_eval)
-    data = (config.n_train + wrap_length(cell.batch_size, config.n_train)) * group.d
-    making = config.n_train * (2 * group.d + 4 * group.r)
-    active = 1 if looped else n_runs
-    floats = (
-        n_data * data
-        + (1 if looped else n_data) * making
-        + n_runs * 6 * n_params
-        + active * (samples * widths + config.n_eval * (group.d + 4 * group.r))
-    )
-    return FLOAT_BYTES * floats
-
-
 def padded_shapes(method: Method, group: Group) -> TrainState:
     """Shapes and dtypes of a group's padded train state: those of its widest cell's."""
     widest = dataclasses.replace(group.cells[0], kappa=group.kappa, d=group.d, r=group.r)
     return jax.eval_shape(lambda key: method.init(key, widest), jax.random.key(0))
-
-
-def place_runs(
-    config: SweepConfig,
-    group: Group,
-    method: Method,
-    runs: Sequence[Run],
-    n_devices: int,
-    budget: int,
-    looped: bool,
-) -> list[Placement]:
-    """As few equal slices as fit into the budget (bytes a device); at worst a run a device each."""
-    params = padded_shapes(method, group).params
-    n_params = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-    placements = split_runs(runs, 1, n_devices)
-    for n_slices in range(1, math.ceil(len(runs) / n_devices) + 1):
-        placements = split_runs(runs, n_slices, n_devices)
-        n_data = max(len(share(_data_keys(placement), n_devices).table) for placement in placements)
-        need = bytes_per_device(
-            config,
-            group,
-            n_runs=len(placements[0].slots) // n_devices,
-            n_data=n_data // n_devices,
-            n_params=n_params,
-            looped=looped,
-        )
-        if need <= budget:
-            break
-    return placements
 
 
 class Trainer:
@@ -195,18 +139,23 @@ class Trainer:
         self._n_devices = mesh.devices.size
         self._batch_size = group.cells[0].batch_size
         seeds = [share(_seeds(placement), self._n_devices) for placement in placements]
-        data = [share(_data_keys(placement), self._n_devices) for placement in placements]
+        data = [share(data_keys(placement), self._n_devices) for placement in placements]
         self._n_seeds = max(len(table.table) for table in seeds) // self._n_devices
         self._n_data = max(len(table.table) for table in data) // self._n_devices
         self._make = over_devices(self._make_local, mesh, 1)
         self._chunk = over_devices(self._chunk_local, mesh, 4, 2, donate=(0,))
         self._evaluate = over_devices(self._evaluate_local, mesh, 3)
 
+    @property
+    def devices(self) -> list[Any]:
+        """The devices that the runs are on."""
+        return list(self._mesh.devices.flat)
+
     def load(self, placement: Placement) -> Slice:
         """Makes the data of a slice and puts all that it needs on the devices."""
         hparams = [cell_hparams(run.cell) for run in placement.slots]
         seeds = share(_seeds(placement), self._n_devices, self._n_seeds)
-        data = share(_data_keys(placement), self._n_devices, self._n_data)
+        data = share(data_keys(placement), self._n_devices, self._n_data)
         per_run = {
             "hparams": jax.tree.map(lambda *values: np.array(values, np.float32), *hparams),
             "seed": seeds.index,
@@ -265,7 +214,7 @@ class Trainer:
 
     def evaluate(self, part: Slice, state: EnsembleState) -> Evaluation:
         """Evaluates the real runs on fresh samples; NumPy arrays, [runs, ...]."""
-        keys = put_rows(_stack_keys(_data_keys(part.placement)), self._mesh)
+        keys = put_rows(_stack_keys(data_keys(part.placement)), self._mesh)
         evaluation = self._evaluate(state.train, part.per_run, keys)
         return take_runs(evaluation, part.placement.n_runs)
 
@@ -362,7 +311,8 @@ def _seeds(placement: Placement) -> list[int]:
     return [run.seed for run in placement.slots]
 
 
-def _data_keys(placement: Placement) -> list[DataKey]:
+def data_keys(placement: Placement) -> list[DataKey]:
+    """What data each slot needs."""
     cells = [(run.seed, run.cell) for run in placement.slots]
     return [DataKey(seed, cell.d, cell.r, cell.sigma) for seed, cell in cells]
 

@@ -9,9 +9,10 @@ import pytest
 from mdvae import train
 from mdvae.ensemble import Run, looped, run_mesh, split_runs, unpad_like
 from mdvae.grid import make_cells, make_groups
+from mdvae.memory import bytes_per_device, place_runs
 from mdvae.methods import cell_hparams
 from mdvae.methods.vae import vae
-from mdvae.train import Trainer, bytes_per_device, make_samples, place_runs, purpose_key
+from mdvae.train import Trainer, make_samples, purpose_key
 
 GRID = {"kappa": (3, 5), "d": (6, 4), "r": (2,)}
 

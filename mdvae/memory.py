@@ -1,0 +1,67 @@
+"""How many runs fit on a device, and the slices that this makes of a group."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+
+from mdvae.config import SweepConfig
+from mdvae.ensemble import Placement, Run, share, split_runs
+from mdvae.grid import Group
+from mdvae.methods import Method
+from mdvae.train import data_keys, padded_shapes, wrap_length
+
+FLOAT_BYTES = 4
+
+
+def bytes_per_device(
+    config: SweepConfig, group: Group, n_runs: int, n_data: int, n_params: int, looped: bool
+) -> int:
+    """Memory that one device needs for n_runs runs on n_data data sets, estimated.
+
+    Counts the data and the making of one more data set, params with Adam's two moments and their
+    successors, and the activations of a step and of an evaluation: of one run where the axis of
+    runs is a loop (`looped`), of all runs where it is vmapped.
+    """
+    cell = group.cells[0]
+    widths = 4 * group.d + 5 * 2 * sum(cell.hidden) + 8 * group.kappa
+    samples = max(cell.batch_size, config.n_eval)
+    data = (config.n_train + wrap_length(cell.batch_size, config.n_train)) * group.d
+    making = config.n_train * (2 * group.d + 4 * group.r)
+    active = 1 if looped else n_runs
+    floats = (
+        n_data * data
+        + (1 if looped else n_data) * making
+        + n_runs * 6 * n_params
+        + active * (samples * widths + config.n_eval * (group.d + 4 * group.r))
+    )
+    return FLOAT_BYTES * floats
+
+
+def place_runs(
+    config: SweepConfig,
+    group: Group,
+    method: Method,
+    runs: Sequence[Run],
+    n_devices: int,
+    budget: int,
+    looped: bool,
+) -> list[Placement]:
+    """As few equal slices as fit into the budget (bytes a device); at worst a run a device each."""
+    params = padded_shapes(method, group).params
+    n_params = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    placements = split_runs(runs, 1, n_devices)
+    for n_slices in range(1, math.ceil(len(runs) / n_devices) + 1):
+        placements = split_runs(runs, n_slices, n_devices)
+        n_data = max(len(share(data_keys(placement), n_devices).table) for placement in placements)
+        need = bytes_per_device(
+            config,
+            group,
+            n_runs=len(placements[0].slots) // n_devices,
+            n_data=n_data // n_devices,
+            n_params=n_params,
+            looped=looped,
+        )
+        if need <= budget:
+            break
+    return placements

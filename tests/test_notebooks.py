@@ -1,0 +1,48 @@
+"""Notebooks run from start to end on a small run made here, and are committed with outputs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def run_directory(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    config = ROOT / "tests" / "configs" / "tiny.py"
+    command = [sys.executable, "-m", "mdvae.sweep", "--config", str(config), "--workdir", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+# What the client and its kernel warn about is not ours.
+@pytest.mark.filterwarnings("ignore")
+def test_notebook_runs(path, run_directory, monkeypatch):
+    monkeypatch.setenv("MDVAE_RUN", str(run_directory))
+    # The strict arithmetic of the tests is for our code, not for a notebook's libraries.
+    for name in [name for name in os.environ if name.startswith("JAX_NUMPY")]:
+        monkeypatch.delenv(name)
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": path.parent}}).execute()
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    texts = [str(cell.outputs) for cell in code]
+    assert "tiny: 5 cells" in texts[0]
+    assert "AD (gap)" in texts[1]
+    assert sum("image/png" in text for text in texts) == 3
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_committed_with_its_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs
+            assert not any(output.output_type == "error" for output in cell.outputs)
