@@ -27,6 +27,7 @@ def get_config() -> ConfigDict:
             "narrow": {"kappa": (5,), "d": (20,), "r": (6, 8, 10)},
         }
     )
+    config.hidden = (128,)
     config.protocols.authors = published_protocol()
     config.published = "table1"
     return config

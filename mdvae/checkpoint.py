@@ -1,5 +1,6 @@
 """Checkpoints: the only module that knows Orbax."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,6 +8,10 @@ import orbax.checkpoint as ocp
 
 PyTree = Any
 KEEP = 2
+
+
+class DamagedError(RuntimeError):
+    """There are checkpoints, but none can be read; one line."""
 
 
 class Restored(NamedTuple):
@@ -40,11 +45,14 @@ def save(directory: Path, step: int, state: PyTree) -> None:
 
 
 def restore(directory: Path, template: PyTree) -> Restored | None:
-    """Restores the newest checkpoint that can be read, or None where there is none.
+    """Restores the newest checkpoint that can be read, or None where nothing was saved.
 
     Args:
         directory: where `save` wrote.
         template: a pytree of NumPy arrays with the structure, shapes and dtypes to expect.
+
+    Raises:
+        DamagedError: where something was saved and none of it can be read.
     """
     if not directory.is_dir():
         return None
@@ -58,4 +66,16 @@ def restore(directory: Path, template: PyTree) -> Restored | None:
                 skipped.append(step)
                 continue
             return Restored(step, state, tuple(skipped))
+    if skipped:
+        raise DamagedError(
+            f"{directory}: none of its checkpoints ({', '.join(map(str, skipped))}) can be read;"
+            " restore them, or remove the folder to train from the start"
+        )
     return None
+
+
+def discard(directory: Path, steps: Sequence[int]) -> None:
+    """Removes damaged checkpoints, so that their steps can be saved again."""
+    with _manager(directory, create=True) as manager:
+        for step in steps:
+            manager.delete(step)

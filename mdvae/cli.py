@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -37,6 +38,9 @@ def run_command(main: Callable[[Sequence[str]], int]) -> None:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         code = USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader of our output has gone (such as `| head`); there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -109,7 +113,7 @@ def parse_sweep(argv: Sequence[str], usage: str) -> SweepArguments | None:
     if devices < 0:
         raise ConfigError(f"--devices: {devices} is not usable; it must be 0 or more")
     workdir = values["workdir"].value or f"runs/{config.name}"
-    command = "python -m mdvae.sweep " + " ".join(argv[1:])
+    command = "python -m mdvae.sweep " + shlex.join(argv[1:])
     return SweepArguments(config, Path(workdir), devices, command)
 
 

@@ -29,7 +29,7 @@ NUMBER_AXES = (
     "kl_warmup",
     "learning_rate",
 )
-STATIC_AXES = ("hidden", "activation", "output", "batch_size")
+STATIC_AXES = ("hidden", "decoder_hidden", "activation", "output", "batch_size")
 REQUIRED_AXES = ("kappa", "d", "r")
 SIZE_AXES = ("kappa", "d", "r")
 
@@ -54,7 +54,9 @@ class SweepConfig:
         seeds, seed: how many seeds, and the first of them.
         preset: law of the synthetic data, "authors" or "paper".
         n_train, n_eval: training samples, and fresh evaluation samples, of each run.
-        hidden, activation, output: the MLPs of encoder and decoder (mirrored).
+        hidden, decoder_hidden: hidden layers of the encoder, from x to z, and of the decoder, from
+            z to x; an empty decoder_hidden mirrors hidden.
+        activation, output: of all hidden layers, and of the decoder.
         sigma: standard deviation of normal noise added to x, off the manifold.
         log_gamma_init: initial value of the decoder's learned log variance.
         anneal: where log gamma is held, the fraction of the steps in which it moves linearly from
@@ -80,6 +82,7 @@ class SweepConfig:
     n_train: int
     n_eval: int
     hidden: tuple[int, ...]
+    decoder_hidden: tuple[int, ...]
     activation: str
     output: str
     sigma: float
@@ -117,6 +120,7 @@ def default_config() -> Any:
             "n_train": 100_000,
             "n_eval": 10_000,
             "hidden": (64,),
+            "decoder_hidden": (),
             "activation": "relu",
             "output": "sigmoid",
             "sigma": 0.0,
@@ -143,6 +147,7 @@ def published_protocol() -> Any:
     return ConfigDict(
         {
             "hidden": (16,),
+            "decoder_hidden": (),
             "activation": "relu",
             "output": "linear",
             "log_gamma_init": 0.0,
@@ -190,6 +195,7 @@ _RULES = {
     "n_train": _positive(),
     "n_eval": _positive(),
     "hidden": (_is_hidden, "a tuple of layer widths of 1 or more, such as (64,)"),
+    "decoder_hidden": (_is_hidden, "a tuple of layer widths of 1 or more, or () to mirror hidden"),
     "activation": _one_of(ACTIVATIONS),
     "output": _one_of(OUTPUTS),
     "log_gamma_init": (_is_number, "a finite number"),
@@ -319,6 +325,11 @@ def resolve(config: ConfigDict | Mapping[str, Any], overrides: Collection[str] =
         )
     for name, axes in grids.items():
         annealed = checked["anneal"] > 0 or "anneal" in axes
+        if annealed and "log_gamma" not in axes:
+            raise ConfigError(
+                "anneal: has no effect without levels to anneal to; add the axis grid.log_gamma,"
+                " or remove it"
+            )
         if "log_gamma" in axes and "log_gamma_init" in axes and not annealed:
             raise ConfigError(
                 f"grid{'.' if name else ''}{name}.log_gamma_init: has no effect beside log_gamma,"
@@ -346,9 +357,12 @@ def from_json(values: Mapping[str, Any]) -> SweepConfig:
 
 
 def differences(old: SweepConfig, new: SweepConfig) -> list[str]:
-    """Fields in which two configs differ, each as `field: old -> new`."""
+    """Fields in which two configs differ, each as `field: old -> new`.
+
+    The memory limit is left out: it decides on slices alone, never on numbers.
+    """
     return [
         f"{field.name}: {getattr(old, field.name)!r} -> {getattr(new, field.name)!r}"
         for field in dataclasses.fields(SweepConfig)
-        if getattr(old, field.name) != getattr(new, field.name)
+        if field.name != "memory_gib" and getattr(old, field.name) != getattr(new, field.name)
     ]

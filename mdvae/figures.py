@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from mdvae.analysis.dims import threshold_curve
 from mdvae.figures_rates import draw_ladders, draw_trajectories, draw_variances
 from mdvae.grid import Cell
 from mdvae.loading import LoadedRun
@@ -33,12 +34,13 @@ def _rows_of(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Row]:
 
 def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
     """Learned AD against r: a panel per d, a series per kappa and rule."""
-    widths = sorted({cell.d for cell in run.cells})
+    cells = [cell for cell in run.cells if cell.log_gamma is None]
+    widths = sorted({cell.d for cell in cells})
     figure, panels = make_panels(len(widths), 3.1, 3.5, 4, sharey=True)
-    series = list(dict.fromkeys(family_of(cell, ("r", "d")) for cell in run.cells))[: len(MARKERS)]
+    series = list(dict.fromkeys(family_of(cell, ("r", "d")) for cell in cells))[: len(MARKERS)]
     colours = colours_of(len(series))
     for axes, d in zip(panels, widths, strict=True):
-        here = [cell for cell in run.cells if cell.d == d]
+        here = [cell for cell in cells if cell.d == d]
         top = max(cell.r for cell in here) + 1
         axes.plot([0, top], [0, top], color="0.6", linestyle=":", label="AD = r")
         for i, (family, colour) in enumerate(zip(series, colours, strict=True)):
@@ -89,15 +91,12 @@ def _spectra(run: LoadedRun) -> Figure:
     panels[0].set_yscale("log")
     for axes, cell in zip(panels, cells, strict=True):
         for seed, colour in zip(run.seeds, colours_of(len(run.seeds)), strict=True):
-            try:
-                ratios = np.sort(run.spectrum(cell, seed))
-            except KeyError:
-                continue
-            if not np.all(np.isfinite(ratios)):
+            ratios = run.spectra.get((cell.name, seed))
+            if ratios is None or not np.all(np.isfinite(ratios)):
                 continue
             axes.plot(
                 np.arange(1, len(ratios) + 1),
-                ratios,
+                np.sort(ratios),
                 ".-",
                 color=colour,
                 linewidth=0.8,
@@ -119,9 +118,33 @@ def _spectra(run: LoadedRun) -> Figure:
     return figure
 
 
+def _thresholds(run: LoadedRun) -> Figure:
+    """AD as a function of the threshold, a line per seed; flat where the threshold is no matter."""
+    cells = run.cells[:MAX_PANELS]
+    figure, panels = make_panels(len(cells), 2.1, 1.8, 5, sharex=True)
+    panels[0].set_xscale("log")
+    for i, (axes, cell) in enumerate(zip(panels, cells, strict=True)):
+        for seed, colour in zip(run.seeds, colours_of(len(run.seeds)), strict=True):
+            ratios = run.spectra.get((cell.name, seed))
+            if ratios is None or not np.all(np.isfinite(ratios)):
+                continue
+            edges, counts = threshold_curve(ratios)
+            axes.step(edges, [*counts, counts[-1]], where="post", color=colour, linewidth=0.8)
+        axes.axvline(run.config.ad_threshold, color="tab:red", linestyle="--", linewidth=0.8)
+        axes.axhline(cell.expected_ad, color="0.4", linestyle=":", linewidth=1.0)
+        axes.set_title(f"{title_of(cell)}, r = {cell.r}", fontsize=7)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        if i % 5 == 0:
+            axes.set_ylabel("AD")
+    figure.supxlabel(
+        "threshold (dashed: the paper's; dotted: expected AD; a line per seed)", size=9
+    )
+    return figure
+
+
 def _training(run: LoadedRun) -> Figure:
     """nelbo and gamma over training: columns by kappa and d, lines by r, bands over seeds."""
-    families: dict[str, list[Cell]] = {}
+    families: dict[object, list[Cell]] = {}
     for cell in run.cells:
         families.setdefault(family_of(cell), []).append(cell)
     shown = list(families.values())[:6]
@@ -186,17 +209,22 @@ def draw_all(
     drawn = []
     with mpl.rc_context(STYLE):
         if run.results:
-            drawn.append(("ad_against_r.png", "Learned AD against r", _ad_against_r(run, rows)))
+            if any(each.log_gamma is None for each in run.cells):
+                drawn.append(("ad_against_r.png", "Learned AD against r", _ad_against_r(run, rows)))
             drawn.append(("spectra.png", "Spectra of the encoder variances", _spectra(run)))
             title = f"Encoder variances of {cell.name}"
-            drawn.append(("variances.png", title, draw_variances(run, cell)))
+            if any((cell.name, seed) in run.spectra for seed in run.seeds):
+                drawn.append(("variances.png", title, draw_variances(run, cell)))
         if ladders:
             drawn.append(("rates.png", "Rates in log γ", draw_ladders(run, ladders)))
+            drawn.append(("thresholds.png", "AD as a function of the threshold", _thresholds(run)))
         if run.metrics:
             drawn.append(("training.png", "nelbo and γ over training", _training(run)))
-            if not ladders:
+            if any(each.log_gamma is None for each in run.cells):
                 title = "Loss against log γ over training, and its slope"
                 drawn.append(("slopes.png", title, draw_trajectories(run)))
         for file, _, figure in drawn:
             figure.savefig(folder / file)
-    return [(file, title) for file, title, _ in drawn]
+    cut = f" (the first {MAX_PANELS} of {len(run.cells)} cells)"
+    by_cell = ("spectra.png", "thresholds.png") if len(run.cells) > MAX_PANELS else ()
+    return [(file, title + cut * (file in by_cell)) for file, title, _ in drawn]

@@ -56,11 +56,19 @@ def draw_ladders(run: LoadedRun, ladders: Sequence[Row]) -> Figure:
         for row in rows:
             members = families[row["ladder"]]
             levels = np.array([cells[name].log_gamma for name in members], float)
-            blocks = np.array([[run.blocks[name, seed] for name in members] for seed in run.seeds])
+            whole = [
+                seed
+                for seed in run.seeds
+                if all(np.all(np.isfinite(run.blocks[name, seed])) for name in members)
+            ]
+            blocks = np.array([[run.blocks[name, seed] for name in members] for seed in whole])
             values = blocks.mean(axis=3)
             low, high = row["window_low"], row["window_high"]
             inside = (levels >= low) & (levels <= high) if low is not None else levels > np.inf
-            style = {"color": colours[row["r"]], "marker": MARKERS[dimensions.index(row["r"])]}
+            style = {
+                "color": colours[row["r"]],
+                "marker": MARKERS[dimensions.index(row["r"]) % len(MARKERS)],
+            }
             for axes, series in (
                 (panels[0, column], 2.0 * values[:, :, 0]),
                 (panels[1, column], values[:, :, 1] / np.exp(levels)),
@@ -84,9 +92,10 @@ def draw_ladders(run: LoadedRun, ladders: Sequence[Row]) -> Figure:
 
 def draw_trajectories(run: LoadedRun) -> Figure:
     """2 nelbo against the learned log gamma over training, and the dimension its slope implies."""
-    columns: dict[str, list[Cell]] = {}
+    columns: dict[object, list[Cell]] = {}
     for cell in run.cells:
-        columns.setdefault(family_of(cell), []).append(cell)
+        if cell.log_gamma is None:
+            columns.setdefault(family_of(cell), []).append(cell)
     shown = list(columns.values())[:MAX_COLUMNS]
     dimensions = sorted({cell.r for cells in shown for cell in cells})
     colours = dict(zip(dimensions, colours_of(len(dimensions)), strict=True))

@@ -21,7 +21,8 @@ class Cell:
         log_gamma: the level at which the log variance is held, or None where it is learned.
         anneal, kl_warmup: as in `SweepConfig`.
         learning_rate: peak of the schedule.
-        hidden, activation, output, batch_size: as in `SweepConfig`; equal within a group.
+        hidden, decoder_hidden, activation, output, batch_size: as in `SweepConfig`; equal within
+            a group.
         name: short and unique within a sweep, such as "kappa20-d30-r6".
     """
 
@@ -36,6 +37,7 @@ class Cell:
     kl_warmup: float
     learning_rate: float
     hidden: tuple[int, ...]
+    decoder_hidden: tuple[int, ...]
     activation: str
     output: str
     batch_size: int

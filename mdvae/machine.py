@@ -21,21 +21,22 @@ MEMORY_SHARE = 0.7
 
 
 def set_up_devices(n_devices: int, n_runs: int) -> list[Device]:
-    """Gives a CPU one JAX device per core (never more than there are runs), and picks devices."""
+    """Gives a CPU one JAX device per core, and picks devices, never more than there are runs.
+
+    Raises:
+        ConfigError: where more devices are asked for than there are.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not forced:
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         # Where JAX is running already, as in a notebook, its devices stay as they are.
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", n_devices or min(cores or 1, n_runs))
-    # Reconstruction errors of 1e-5 need full float32 products where the default is TF32.
-    jax.config.update("jax_default_matmul_precision", "float32")
+            jax.config.update("jax_num_cpu_devices", cores or 1)
     devices = jax.local_devices()
     if n_devices > len(devices):
         raise ConfigError(
             f"--devices: {n_devices} is more than there are; give up to {len(devices)}"
         )
-    return devices[: n_devices or min(len(devices), n_runs)]
+    return devices[: min(n_devices or len(devices), n_runs)]
 
 
 def memory_budget(config: SweepConfig, devices: Sequence[Device]) -> int:
@@ -45,15 +46,18 @@ def memory_budget(config: SweepConfig, devices: Sequence[Device]) -> int:
     stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(MEMORY_SHARE * stats["bytes_limit"])
-    return int(MEMORY_SHARE * psutil.virtual_memory().available / len(devices))
+    free = min([psutil.virtual_memory().available, *_container_limit()])
+    return int(MEMORY_SHARE * free / len(devices))
 
 
-def memory_used(devices: Sequence[Device]) -> int:
-    """Bytes in use now: of the process on a CPU, the peak over all devices on an accelerator."""
-    stats = [device.memory_stats() or {} for device in devices if device.platform != "cpu"]
-    if stats:
-        return sum(stat.get("peak_bytes_in_use", 0) for stat in stats)
-    return psutil.Process().memory_info().rss
+def _container_limit() -> list[int]:
+    """What a container or a batch system lets the process still use, where it sets a limit."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = int((folder / "memory.max").read_text())
+        return [max(0, limit - int((folder / "memory.current").read_text()))]
+    except (OSError, ValueError):
+        return []
 
 
 def _commit() -> str | None:

@@ -12,6 +12,7 @@ from mdvae.methods import Method
 from mdvae.train import data_keys, padded_shapes, wrap_length
 
 FLOAT_BYTES = 4
+GIB = 2**30
 
 
 def bytes_per_device(
@@ -24,7 +25,11 @@ def bytes_per_device(
     runs is a loop (`looped`), of all runs where it is vmapped.
     """
     cell = group.cells[0]
-    widths = 4 * group.d + 5 * 2 * sum(cell.hidden) + 8 * group.kappa
+    widths = (
+        4 * group.d
+        + 5 * (sum(cell.hidden) + sum(cell.decoder_hidden or cell.hidden))
+        + 8 * group.kappa
+    )
     samples = max(cell.batch_size, config.n_eval)
     data = (config.n_train + wrap_length(cell.batch_size, config.n_train)) * group.d
     making = config.n_train * (2 * group.d + 4 * group.r)
@@ -50,7 +55,7 @@ def place_runs(
     """As few equal slices as fit into the budget (bytes a device); at worst a run a device each."""
     params = padded_shapes(method, group).params
     n_params = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-    placements = split_runs(runs, 1, n_devices)
+    placements, need = split_runs(runs, 1, n_devices), 0
     for n_slices in range(1, math.ceil(len(runs) / n_devices) + 1):
         placements = split_runs(runs, n_slices, n_devices)
         n_data = max(len(share(data_keys(placement), n_devices).table) for placement in placements)
@@ -63,5 +68,10 @@ def place_runs(
             looped=looped,
         )
         if need <= budget:
-            break
+            return placements
+    print(
+        f"warning: one run a device needs about {need / GIB:.1f} GiB and {budget / GIB:.1f} are"
+        " free; trying anyway",
+        flush=True,
+    )
     return placements

@@ -28,15 +28,20 @@ def colours_of(n: int) -> np.ndarray:
     return mpl.colormaps["viridis"](np.linspace(0.0, 0.78, max(n, 1)))
 
 
-def family_of(cell: Cell, but: tuple[str, ...] = ("r",)) -> str:
-    """What a cell is apart from some coordinates: the key by which panels collect cells."""
-    left_out = {f"{axis}{getattr(cell, axis)}" for axis in but}
-    return "-".join(part for part in cell.name.split("-") if part not in left_out)
+def _extras(cell: Cell) -> str:
+    """What a cell's name says beyond kappa, d and r."""
+    return cell.name.removeprefix(f"kappa{cell.kappa}-d{cell.d}-r{cell.r}").lstrip("-")
+
+
+def family_of(cell: Cell, but: tuple[str, ...] = ("r",)) -> tuple[object, ...]:
+    """What a cell is apart from some of its sizes: the key by which panels collect cells."""
+    sizes = [getattr(cell, size) for size in ("kappa", "d", "r") if size not in but]
+    return (*sizes, _extras(cell))
 
 
 def title_of(cell: Cell) -> str:
-    parts = [f"κ = {cell.kappa}", f"d = {cell.d}"]
-    return ", ".join(parts + cell.name.split("-")[3:])
+    parts = [f"κ = {cell.kappa}", f"d = {cell.d}", _extras(cell)]
+    return ", ".join(part for part in parts if part)
 
 
 def make_panels(

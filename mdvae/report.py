@@ -12,11 +12,14 @@ import csv
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from mdvae import cli, figures, rundir
 from mdvae.analysis.estimates import family_rates, ladder_families
 from mdvae.analysis.statistics import Interval, fraction_interval, mean_interval
-from mdvae.config import ConfigError, SweepConfig
+from mdvae.config import SIZE_AXES, ConfigError, SweepConfig
 from mdvae.grid import Cell, make_cells, make_groups
 from mdvae.loading import LoadedRun, load_run
 from mdvae.rundir import Row
@@ -40,6 +43,8 @@ AVERAGED = (
     "kl_paper_units",
     "r_hat_slope",
     "r_hat_recon",
+    "gap_low",
+    "gap_high",
 )
 RATES = "rates.csv"
 LISTED = 6
@@ -86,6 +91,7 @@ def summarise(run: LoadedRun) -> list[Row]:
             "in_theorem": int(cell.in_theorem),
             "runs": len(mine),
             "diverged": len(mine) - len(sound),
+            "no_gap": sum(row["ad_gap"] is None for row in sound),
         }
         for name in AVERAGED:
             interval = mean_interval([row.get(name) for row in sound])
@@ -177,8 +183,10 @@ def variance_matrix(run: LoadedRun, cell: Cell, seed: int) -> str:
     return "\n".join([title, "", *head, *lines])
 
 
-def verdicts(run: LoadedRun, rows: Sequence[Row]) -> list[str]:
+def verdicts(run: LoadedRun, rows: Sequence[Row], ladders: Sequence[Row]) -> list[str]:
     """What the numbers say, in sentences."""
+    families = ladder_families(run.results)
+    members = {cell: family for family, cells in families.items() for cell in cells}
     names = {cell.name: cell for cell in run.cells}
     done = [row for row in run.results if row["status"] == "ok"]
     threshold = f"{run.config.ad_threshold:g}"
@@ -205,35 +213,66 @@ def verdicts(run: LoadedRun, rows: Sequence[Row]) -> list[str]:
         lines.append(
             f"The mean -ELBO is at or below the published one in {below} of {len(compared)} cells."
         )
-    known = [
-        row for row in done if row["r_hat_slope"] is not None and names[row["cell"]].in_theorem
-    ]
-    if known:
-        hits = sum(round(row["r_hat_slope"]) == row["r"] for row in known)
+    counted: dict[tuple[Any, ...], Row] = {}
+    for row in done:
+        # The levels of a ladder share one estimate, which counts once.
+        ladder = members.get(row["cell"], row["cell"])
+        if row["r_hat_slope"] is not None and names[row["cell"]].in_theorem:
+            counted[ladder, row["seed"]] = row
+    if counted:
+        hits = sum(round(row["r_hat_slope"]) == row["r"] for row in counted.values())
         lines.append(
-            "Of runs with r < d and κ ≥ r and a valid window, r̂ from the loss slope rounds to r in"
-            f" {_fraction_text(hits, len(known))}."
+            f"With r < d and κ ≥ r, r̂ from the loss slope rounds to r in"
+            f" {_fraction_text(hits, len(counted))} of those with a valid window."
         )
-    by_warning: dict[str, list[str]] = {}
+    for row in rows:
+        sigma = names[row["cell"]].sigma
+        if sigma > 0 and row["runs"]:
+            lines.append(
+                f"Noise sigma = {sigma:g}, d = {row['d']}, r = {row['r']}: γ / sigma² ="
+                f" {fixed(row['gamma_mean'] / sigma**2, 2)}, AD ({threshold}) ="
+                f" {fixed(row['ad_mean'], 1)}, AD (gap) = {fixed(row['ad_gap_mean'], 1)}."
+            )
+    by_kind: dict[str, list[str]] = {}
     for row in run.results:
-        for warning in (row["warnings"] or "").split("; "):
-            if warning:
-                by_warning.setdefault(warning, []).append(f"{row['cell']} seed {row['seed']}")
-    for warning, runs in by_warning.items():
-        lines.append(f"Warning: {warning}: {_listed(runs)}.")
+        for warning in (row.get("warnings") or "").split("; "):
+            kind, _, numbers = warning.partition(": ")
+            who = f"{row['cell']} seed {row['seed']}" + (f" ({numbers})" if numbers else "")
+            if kind:
+                by_kind.setdefault(kind, []).append(who)
+    lines += [f"Warning: {kind}: {_listed(runs)}." for kind, runs in by_kind.items()]
+    dropped = set(families) - {row["ladder"] for row in ladders}
+    if dropped:
+        lines.append(f"Ladders without a whole seed, left out: {', '.join(sorted(dropped))}.")
     missing = len(run.cells) * len(run.seeds) - len(run.results)
     if missing:
         lines.append(f"Not finished: {missing} runs have no results yet.")
     return lines
 
 
+def _varied(config: SweepConfig) -> str:
+    """What the grid varies, and settings that are seldom used, where they are."""
+    axes: dict[str, list[Any]] = {}
+    for grid in config.grids.values():
+        for axis, values in grid.items():
+            if axis not in SIZE_AXES:
+                axes.setdefault(axis, []).extend(values)
+    lines = [f"{axis} is {', '.join(map(str, dict.fromkeys(v)))}" for axis, v in axes.items()]
+    seldom = ("anneal", "kl_warmup", "sigma")
+    lines += [f"{name} {getattr(config, name):g}" for name in seldom if getattr(config, name)]
+    return f" Varied or set apart from that: {'; '.join(lines)}." if lines else ""
+
+
 def _recipe(config: SweepConfig) -> str:
+    decoder = f" (decoder {config.decoder_hidden})" if config.decoder_hidden else ""
+    last = config.seed + config.seeds - 1
     return (
-        f"Protocol `{config.protocol}`: hidden layers {config.hidden}, {config.activation},"
-        f" {config.output} output, {config.steps:,} steps of {config.batch_size:,} samples, Adam"
-        f" with one-cycle peak {config.learning_rate:g}, initial log γ {config.log_gamma_init:g}."
-        f" Data `{config.preset}`: {config.n_train:,} training and {config.n_eval:,} fresh"
-        f" evaluation samples; seeds {config.seed} to {config.seed + config.seeds - 1}."
+        f"Protocol `{config.protocol}`: hidden layers {config.hidden}{decoder},"
+        f" {config.activation}, {config.output} output; {config.steps:,} steps of"
+        f" {config.batch_size:,} samples, Adam with one-cycle peak {config.learning_rate:g},"
+        f" initial log γ {config.log_gamma_init:g}. Data `{config.preset}`: {config.n_train:,}"
+        f" training and {config.n_eval:,} fresh evaluation samples; seeds {config.seed} to {last}."
+        + _varied(config)
     )
 
 
@@ -253,30 +292,42 @@ NOTES = """- Units: nats inside mdvae; columns marked "paper units" are twice th
   {threshold} of the prior's. AD (gap): latents below the largest gap of the sorted log ratios, the
   prior's own level 1 being the top; gaps of less than {gap:g} nats do not count.
 - ± is half of the 95 % interval of the mean over seeds (Student's t); it needs two seeds.
-- r̂ (loss slope): d minus the slope of 2 nelbo in log γ: along the settled end of training where γ
-  is learned, over a ladder of levels where it is held (Theorem 1: it tends to r, and so does
-  Recon/γ there). It uses no threshold.
+- r̂ (loss slope): d minus the slope of 2 nelbo in log γ. Over a ladder of held levels Theorem 1
+  says that it tends to r, and so does Recon/γ. Where γ is learned it is read off the settled end
+  of training, a heuristic: there the loss falls because the network improves. It uses no threshold.
 - \\* r = d: there is no manifold of lower dimension, Theorem 1 does not apply."""
+
+
+def _telling_cell(run: LoadedRun) -> Cell:
+    """The cell to show where none is named: done, under Theorem 1, gamma learned or least, last."""
+    done = {name for name, _ in run.spectra}
+
+    def rank(item: tuple[int, Cell]) -> tuple[bool, bool, float, int]:
+        place, cell = item
+        level = -np.inf if cell.log_gamma is None else cell.log_gamma
+        return cell.name in done, cell.in_theorem, -level, place
+
+    return max(enumerate(run.cells), key=rank)[1]
 
 
 def write_report(path: Path, cell: str | None = None) -> None:
     """Writes the summary, report and figures of a run directory and prints the summary table.
 
     Args:
-        cell: name of the cell whose variances are shown as a matrix; by default the last one.
+        cell: name of the cell whose variances are shown as a matrix; by default a telling one.
     """
     run = load_run(path)
     rows = summarise(run)
     columns = table_columns(run.config, rows)
     table = markdown_table(columns, rows)
     ladders = ladder_rows(run)
-    lines = verdicts(run, rows)
+    lines = verdicts(run, rows, ladders)
     rundir.write_csv(path / rundir.SUMMARY, rows)
     printed = [table, "\n".join(lines)]
     if ladders:
         rundir.write_csv(path / RATES, ladders)
         printed.insert(1, markdown_table(ladder_columns(), ladders))
-    shown = run.cell(cell) if cell else run.cells[-1]
+    shown = run.cell(cell) if cell else _telling_cell(run)
     spectra = [seed for seed in run.seeds if (shown.name, seed) in run.spectra]
     pictures = figures.draw_all(run, rows, ladders, shown, path / rundir.FIGURES)
     notes = NOTES.format(threshold=f"{run.config.ad_threshold:g}", gap=run.config.ad_min_gap)
@@ -318,7 +369,10 @@ def main(argv: Sequence[str]) -> int:
         if cell is not None and cell not in names:
             raise ConfigError(f"--cell: {cell!r} is not in {path}; it has {', '.join(names)}")
     for path in rest:
-        write_report(Path(path), cell)
+        try:
+            write_report(Path(path), cell)
+        except PermissionError as error:
+            raise ConfigError(f"{error.filename}: cannot be written; make it writable") from error
     return 0
 
 

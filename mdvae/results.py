@@ -62,14 +62,13 @@ def save_results(
     mine = {(run.cell.name, run.seed) for run in runs}
     order = {cell.name: i for i, cell in enumerate(make_cells(config))}
 
-    def merge(name: str, new: list[rundir.Row]) -> None:
+    def merged(name: str, new: list[rundir.Row]) -> list[rundir.Row]:
         columns = set(new[0])
         old = [
             row for row in rundir.read_csv(path / name) if (row["cell"], row["seed"]) not in mine
         ]
         old = [{k: v for k, v in row.items() if k in columns} for row in old]
-        rows = sorted(old + new, key=lambda row: (order[row["cell"]], row["seed"]))
-        rundir.write_csv(path / name, rows)
+        return sorted(old + new, key=lambda row: (order[row["cell"]], row["seed"]))
 
     results = [result_row(run, evaluation, i, config) for i, run in enumerate(runs)]
     spectra = [
@@ -82,13 +81,12 @@ def save_results(
         for i, run in enumerate(runs)
         for nelbo, recon in zip(evaluation.nelbo_blocks[i], evaluation.recon_blocks[i], strict=True)
     ]
-    merge(rundir.SPECTRA, spectra)
-    merge(rundir.BLOCKS, blocks)
+    rundir.write_csv(path / rundir.SPECTRA, merged(rundir.SPECTRA, spectra))
+    rundir.write_csv(path / rundir.BLOCKS, merged(rundir.BLOCKS, blocks))
     # Ladders span cells, so a new slice may complete the estimates of an older one.
-    merge(rundir.RESULTS, results)
     run = load_run(path)
     rows = add_estimates(
-        run.results,
+        merged(rundir.RESULTS, results),
         run.metrics,
         run.blocks,
         run.spectra,

@@ -27,7 +27,7 @@ Row = dict[str, Any]
 CONFIG, MANIFEST, METRICS = "config.json", "manifest.json", "metrics.jsonl"
 RESULTS, SUMMARY = "results.csv", "summary.csv"
 SPECTRA, BLOCKS = "spectra.csv", "blocks.csv"
-CHECKPOINTS, FIGURES = "checkpoints", "figures"
+CHECKPOINTS, FIGURES, LOCK = "checkpoints", "figures", ".lock"
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -102,24 +102,27 @@ def read_config(path: Path) -> SweepConfig:
         raise ConfigError(f"{file}: cannot be read as a config ({error}); restore it") from error
 
 
-def open_directory(path: Path, config: SweepConfig) -> bool:
-    """Makes a run directory for a config, or checks that an existing one belongs to it.
-
-    Returns:
-        Whether the directory held a run of this config already.
+def make_directory(path: Path) -> None:
+    """Makes a folder that can be written.
 
     Raises:
-        ConfigError: where it cannot be written, holds something else, or another config.
+        ConfigError: where it cannot.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".write-probe"
-        probe.touch()
-        probe.unlink()
+        (path / LOCK).touch()
     except OSError as error:
         raise ConfigError(
             f"workdir: {path} cannot be written ({error.strerror}); give a folder that can"
         ) from error
+
+
+def claim_directory(path: Path, config: SweepConfig) -> None:
+    """Makes a locked folder the run directory of a config, or checks that it is.
+
+    Raises:
+        ConfigError: where it holds something else, or a run of another config.
+    """
     if (path / CONFIG).is_file():
         changes = differences(read_config(path), config)
         if changes:
@@ -127,13 +130,12 @@ def open_directory(path: Path, config: SweepConfig) -> bool:
                 f"workdir: {path} belongs to another config ({'; '.join(changes)});"
                 " give another --workdir, or the same values"
             )
-        return True
-    if any(path.iterdir()):
+        return
+    if any(not file.name.startswith(".") for file in path.iterdir()):
         raise ConfigError(
             f"workdir: {path} holds files but no {CONFIG}; give an empty or a new folder"
         )
     write_atomic(path / CONFIG, json.dumps(config.to_json(), indent=2) + "\n")
-    return False
 
 
 @contextlib.contextmanager
@@ -143,7 +145,7 @@ def lock_directory(path: Path) -> Iterator[None]:
     Raises:
         ConfigError: where another process holds it.
     """
-    with open(path / ".lock", "w") as file:
+    with open(path / LOCK, "w") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -155,9 +157,16 @@ def lock_directory(path: Path) -> Iterator[None]:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest, or {} before the first one is written."""
+    """The manifest, or {} before the first one is written.
+
+    Raises:
+        ConfigError: where it is damaged.
+    """
     file = path / MANIFEST
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{file}: cannot be read ({error}); restore it") from error
 
 
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ once. SIGINT and SIGTERM save first, and exit with code 75. A mistake exits with
 """
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,18 +28,30 @@ from mdvae.config import SweepConfig
 from mdvae.ensemble import Device, Placement, Run, looped, run_mesh, split_runs
 from mdvae.grid import Group, make_cells, make_groups
 from mdvae.loading import make_method
-from mdvae.machine import describe_machine, memory_budget, memory_used, set_up_devices
+from mdvae.machine import describe_machine, memory_budget, set_up_devices
 from mdvae.memory import place_runs
 from mdvae.methods import Evaluation
-from mdvae.report import write_report
+from mdvae.report import published_rows, write_report
 from mdvae.results import save_results
 from mdvae.train import EnsembleState, Slice, Trainer
 
 CALL_SECONDS = 1.0
 
 
-class DivergedError(RuntimeError):
-    """Every run of a slice has a loss that is not finite."""
+class Trained(NamedTuple):
+    """What training a slice came to.
+
+    Attributes:
+        step: the last one.
+        seconds: spent in steps, compilation apart.
+        held_bytes: of data and train states on all devices.
+        evaluation: of the real runs, or None where it was interrupted.
+    """
+
+    step: int
+    seconds: float
+    held_bytes: int
+    evaluation: Evaluation | None
 
 
 class Job(NamedTuple):
@@ -71,22 +84,18 @@ def _resume(job: Job, part: Slice, state: EnsembleState, path: Path) -> tuple[in
     rundir.rewind_metrics(path, job.placement.slots, step)
     if restored is None:
         return 0, state
-    for skipped in restored.skipped:
-        print(f"warning: the checkpoint at step {skipped:,} of {job.name} is damaged; skipped")
+    if restored.skipped:
+        steps = ", ".join(f"{skipped:,}" for skipped in restored.skipped)
+        print(f"warning: {job.name}: the checkpoint at step {steps} is damaged; trained again")
+        checkpoint.discard(directory, restored.skipped)
     print(f"{job.name}: resuming from step {step:,}", flush=True)
     return step, job.trainer.from_host(part, restored.state)
 
 
-def train_slice(
-    job: Job, config: SweepConfig, path: Path, stop: cli.StopRequest
-) -> tuple[int, float, Evaluation | None]:
+def train_slice(job: Job, config: SweepConfig, path: Path, stop: cli.StopRequest) -> Trained:
     """Trains one slice from its newest checkpoint to the end, or until asked to stop.
 
-    Returns:
-        The last step, seconds spent training (compilation apart), and the evaluation if it ended.
-
-    Raises:
-        DivergedError: where no run of the slice has a finite loss any more.
+    A slice of which no run has a finite loss any more is given up early.
     """
     trainer, directory = job.trainer, rundir.slice_directory(path, job.group, job.part)
     print(f"{job.name}: making data ...", flush=True)
@@ -97,7 +106,8 @@ def train_slice(
     seconds, calls, n_steps = 0.0, 0, 1
     print(f"{job.name}: compiling ...", flush=True)
     started = time.monotonic()
-    while step < config.steps and stop.signal is None:
+    n_runs = job.placement.n_runs
+    while step < config.steps and stop.signal is None and len(diverged) < n_runs:
         boundaries = (config.log_every, config.save_every)
         room = min(every - step % every for every in boundaries)
         n_steps = max(1, min(n_steps, room, config.steps - step))
@@ -118,7 +128,7 @@ def train_slice(
             state, means = trainer.read_meter(part, state, since)
             rundir.append_metrics(path, _metrics(job, means, step))
             diverged = _report_diverged(job, np.asarray(means.nelbo), diverged, step)
-            rate = job.placement.n_runs * config_batch(job) * calls / max(seconds, 1e-9)
+            rate = job.placement.n_runs * _batch_size(job) * calls / max(seconds, 1e-9)
             note = f"{rate / 1e6:.2f} M samples/s, median nelbo {np.nanmedian(means.nelbo):.2f}"
         if step % config.save_every == 0 or step == config.steps:
             checkpoint.save(directory, step, trainer.to_host(part, state))
@@ -127,13 +137,14 @@ def train_slice(
         progress.close()
     if saved < step:
         checkpoint.save(directory, step, trainer.to_host(part, state))
-    if step < config.steps:
-        return step, seconds, None
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves((part.data, state)))
+    if step < config.steps and len(diverged) < n_runs:
+        return Trained(step, seconds, held, None)
     print(f"{job.name}: evaluating ...", flush=True)
-    return step, seconds, trainer.evaluate(part, state)
+    return Trained(step, seconds, held, trainer.evaluate(part, state))
 
 
-def config_batch(job: Job) -> int:
+def _batch_size(job: Job) -> int:
     """Samples that one run sees in a step."""
     return job.placement.slots[0].cell.batch_size
 
@@ -146,11 +157,6 @@ def _report_diverged(job: Job, nelbo: np.ndarray, known: set[int], step: int) ->
             f"warning: {run.cell.name}, seed {run.seed}: the loss is not finite by step {step:,};"
             " the other runs go on",
             flush=True,
-        )
-    if len(bad) == job.placement.n_runs:
-        raise DivergedError(
-            f"{job.name}: no run has a finite loss at step {step:,}; lower learning_rate"
-            f" ({job.placement.slots[0].cell.learning_rate:g}) or raise log_gamma_init"
         )
     return bad
 
@@ -189,7 +195,7 @@ def _job_entry(job: Job) -> dict[str, Any]:
         "status": "pending",
         "step": 0,
         "seconds": 0.0,
-        "memory_bytes": 0,
+        "held_bytes": 0,
         "runs": [[run.cell.name, run.seed] for run in runs],
     }
 
@@ -220,21 +226,24 @@ def run_sweep(arguments: cli.SweepArguments) -> int:
     config, path = arguments.config, arguments.workdir
     cells = make_cells(config)
     groups = make_groups(cells, config.group_by)
-    known = rundir.open_directory(path, config)
+    published_rows(config.published)
+    rundir.make_directory(path)
     with rundir.lock_directory(path):
-        manifest = rundir.read_manifest(path) if known else {}
+        rundir.claim_directory(path, config)
+        manifest = rundir.read_manifest(path)
         if manifest.get("status") == "done":
             print(f"{path}: finished; reporting")
             write_report(path)
-            return 0
+            return _verdict(path)
         devices = set_up_devices(arguments.devices, len(cells) * config.seeds)
         machine = describe_machine(devices)
         if manifest and manifest["versions"] != machine["versions"]:
-            print(
-                f"warning: {path} was begun with other versions: {json.dumps(manifest['versions'])}"
-            )
-        jobs = _make_jobs(config, groups, devices, manifest.get("n_slices"))
-        manifest = _start_manifest(arguments, manifest, jobs, machine, groups)
+            versions = json.dumps(manifest["versions"])
+            print(f"warning: {path} was begun with other versions: {versions}")
+        saved = any((path / rundir.CHECKPOINTS).glob("*/*"))
+        old = manifest if saved else {}
+        jobs = _make_jobs(config, groups, devices, old.get("n_slices"))
+        manifest = _start_manifest(arguments, old, jobs, machine, groups)
         rundir.write_manifest(path, manifest)
         print(
             f"{path}: {len(cells)} cells x {config.seeds} seeds = {len(cells) * config.seeds} runs,"
@@ -252,7 +261,18 @@ def run_sweep(arguments: cli.SweepArguments) -> int:
             print(f"stopped by {stop.signal}; saved. To go on: {arguments.command}")
             return cli.INTERRUPTED
         write_report(path)
-    return 0
+        return _verdict(path)
+
+
+def _verdict(path: Path) -> int:
+    """The exit code of a finished sweep: 1 where not a single run has a finite loss."""
+    if any(row["status"] == "ok" for row in rundir.read_csv(path / rundir.RESULTS)):
+        return 0
+    print(
+        f"error: {path}: no run has a finite loss; lower learning_rate or raise log_gamma_init",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _run_job(
@@ -264,13 +284,13 @@ def _run_job(
     stop: cli.StopRequest,
 ) -> None:
     """Trains a slice and writes down how it stands."""
-    step, seconds, evaluation = train_slice(job, config, path, stop)
-    entry["step"] = step
-    entry["memory_bytes"] = memory_used(job.trainer.devices)
-    entry["seconds"] = round(entry["seconds"] + seconds, 3)
-    if evaluation is not None:
+    trained = train_slice(job, config, path, stop)
+    entry["step"] = trained.step
+    entry["held_bytes"] = trained.held_bytes
+    entry["seconds"] = round(entry["seconds"] + trained.seconds, 3)
+    if trained.evaluation is not None:
         runs = job.placement.slots[: job.placement.n_runs]
-        results = save_results(path, runs, evaluation, config)
+        results = save_results(path, runs, trained.evaluation, config)
         status = {(row["cell"], row["seed"]): row["status"] for row in results}
         for run in manifest["runs"]:
             run["status"] = status.get((run["cell"], run["seed"]), run["status"])
@@ -285,8 +305,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     try:
         return run_sweep(arguments)
-    except DivergedError as error:
-        print(f"error: {error}", flush=True)
+    except checkpoint.DamagedError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
 
 

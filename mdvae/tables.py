@@ -31,11 +31,13 @@ def fixed(value: float | None, decimals: int) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
 
 
-def with_interval(row: Row, name: str, decimals: int) -> str:
+def with_interval(row: Mapping[str, Any], name: str, decimals: int) -> str:
     """A mean of the summary and half of its interval."""
     mean = fixed(row[f"{name}_mean"], decimals)
-    half = (row[f"{name}_high"] - row[f"{name}_low"]) / 2
-    return mean if math.isnan(half) else f"{mean} ± {half:.{decimals}f}"
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    if low is None or math.isnan(low):
+        return mean
+    return f"{mean} ± {(high - low) / 2:.{decimals}f}"
 
 
 def fraction(row: Row, rule: str) -> str:
@@ -43,25 +45,36 @@ def fraction(row: Row, rule: str) -> str:
     runs = row["runs"]
     if runs == 0:
         return "–"
-    return f"{round(row[f'{rule}_correct'] * runs)}/{runs}"
+    return f"{round((row[f'{rule}_correct'] or 0) * runs)}/{runs}"
+
+
+def _else(row: Mapping[str, Any]) -> str:
+    """What a cell's name says beyond kappa, d and r."""
+    return row["cell"].removeprefix(f"kappa{row['kappa']}-d{row['d']}-r{row['r']}").lstrip("-")
+
+
+def _gap(row: Mapping[str, Any]) -> str:
+    """AD by the gap rule; runs without a gap are not in the mean, so their number is said."""
+    without = row["no_gap"]
+    text = with_interval(row, "ad_gap", 1)
+    return f"{text} (no gap: {without})" if without else text
 
 
 def table_columns(config: SweepConfig, rows: Sequence[Row]) -> list[Column]:
     """The columns of the printed table; the paper's only where there are published values."""
     threshold = f"{config.ad_threshold:g}"
-    plain = {"kappa", "d", "r"}
-    varied = any(len(row["cell"].split("-")) > len(plain) for row in rows)
+    varied = any(_else(row) for row in rows)
     columns = [
         Column("κ", r"$\kappa$", lambda row: str(row["kappa"])),
         Column("d", "$d$", lambda row: str(row["d"])),
         Column("r", "$r$", lambda row: str(row["r"]) + ("*" if row["r"] == row["d"] else "")),
     ]
     if varied:
-        columns.append(Column("else", "else", lambda row: "-".join(row["cell"].split("-")[3:])))
+        columns.append(Column("else", "else", _else))
     paper = any(row["paper_ad"] is not None for row in rows)
     columns += [
         Column(f"AD ({threshold})", f"AD ({threshold})", lambda row: with_interval(row, "ad", 1)),
-        Column("AD (gap)", "AD (gap)", lambda row: with_interval(row, "ad_gap", 1)),
+        Column("AD (gap)", "AD (gap)", _gap),
     ]
     if paper:
         columns.append(Column("paper AD", "paper AD", lambda row: number(row["paper_ad"], 1)))
@@ -101,7 +114,7 @@ def table_columns(config: SweepConfig, rows: Sequence[Row]) -> list[Column]:
             lambda row: with_interval(row, "r_hat_slope", 1),
         )
     )
-    if not all(math.isnan(row["r_hat_recon_mean"]) for row in rows):
+    if any(fixed(row["r_hat_recon_mean"], 1) != "–" for row in rows):
         columns.append(
             Column(
                 "r̂ (Recon/γ)",

@@ -34,7 +34,16 @@ from mdvae.methods import Evaluation, Info, Method, TrainState, cell_hparams
 PyTree = Any
 
 # What a key is for; part of every key, so that no two uses meet.
-_PURPOSES = {"init": 0, "manifold": 1, "train": 2, "eval": 3, "step": 4, "eval_noise": 5}
+_PURPOSES = (
+    "init",
+    "manifold",
+    "train",
+    "eval",
+    "step",
+    "eval_noise",
+    "train_sigma",
+    "eval_sigma",
+)
 
 
 class DataKey(NamedTuple):
@@ -71,7 +80,7 @@ class EnsembleState(NamedTuple):
 
 def purpose_key(seed: jax.Array | int, purpose: str) -> jax.Array:
     """The key of a seed for one purpose."""
-    return jax.random.fold_in(jax.random.key(seed), _PURPOSES[purpose])
+    return jax.random.fold_in(jax.random.key(seed), _PURPOSES.index(purpose))
 
 
 def _prng_key(seed: jax.Array | int, d: jax.Array | int, r: jax.Array | int, purpose: str):
@@ -99,11 +108,10 @@ def make_samples(
     manifold = synthetic.draw_manifold(
         _prng_key(seed, d, r, "manifold"), r, d, r_max=r_max, d_max=d_max, preset=preset
     )
-    key = _prng_key(seed, d, r, purpose)
-    x_DN, _ = synthetic.sample(key, manifold, n)
+    x_DN, _ = synthetic.sample(_prng_key(seed, d, r, purpose), manifold, n)
     if sigma is None:
         return x_DN
-    return synthetic.add_noise(jax.random.fold_in(key, 1), x_DN, manifold, sigma)
+    return synthetic.add_noise(_prng_key(seed, d, r, f"{purpose}_sigma"), x_DN, manifold, sigma)
 
 
 def wrap_length(batch_size: int, n_train: int) -> int:
@@ -145,11 +153,6 @@ class Trainer:
         self._make = over_devices(self._make_local, mesh, 1)
         self._chunk = over_devices(self._chunk_local, mesh, 4, 2, donate=(0,))
         self._evaluate = over_devices(self._evaluate_local, mesh, 3)
-
-    @property
-    def devices(self) -> list[Any]:
-        """The devices that the runs are on."""
-        return list(self._mesh.devices.flat)
 
     def load(self, placement: Placement) -> Slice:
         """Makes the data of a slice and puts all that it needs on the devices."""

@@ -1,9 +1,8 @@
 """Checkpoints: exact, pruned, and robust against a damaged newest one."""
 
-import shutil
-
 import jax
 import numpy as np
+import pytest
 
 from mdvae import checkpoint
 
@@ -30,17 +29,33 @@ def test_round_trip_is_exact_and_newest(tmp_path):
     assert sorted(kept) == ["4", "6"]
 
 
-def test_damaged_newest_falls_back(tmp_path):
+def damage(path):
+    for file in (path / "default").rglob("*"):
+        if file.is_file() and "METADATA" not in file.name.upper():
+            file.write_bytes(b"")
+
+
+def test_damaged_newest_falls_back_and_can_be_saved_again(tmp_path):
     for step in (2, 4):
         checkpoint.save(tmp_path, step, plus(STATE, step))
-    shutil.rmtree(tmp_path / "4" / "default" / "d", ignore_errors=True)
-    for path in (tmp_path / "4" / "default").rglob("*"):
-        if path.is_file() and "METADATA" not in path.name.upper():
-            path.write_bytes(b"")
+    damage(tmp_path / "4")
     restored = checkpoint.restore(tmp_path, STATE)
     assert restored is not None
     assert (restored.step, restored.skipped) == (2, (4,))
     jax.tree.map(np.testing.assert_array_equal, restored.state, plus(STATE, 2))
+    checkpoint.discard(tmp_path, restored.skipped)
+    checkpoint.save(tmp_path, 4, plus(STATE, 5))
+    again = checkpoint.restore(tmp_path, STATE)
+    assert again is not None
+    assert (again.step, again.skipped) == (4, ())
+    jax.tree.map(np.testing.assert_array_equal, again.state, plus(STATE, 5))
+
+
+def test_nothing_readable_is_said(tmp_path):
+    checkpoint.save(tmp_path, 2, STATE)
+    damage(tmp_path / "2")
+    with pytest.raises(checkpoint.DamagedError, match=r"none of its checkpoints \(2\)"):
+        checkpoint.restore(tmp_path, STATE)
 
 
 def test_nothing_saved(tmp_path):

@@ -28,7 +28,7 @@ def ladder_families(rows: Sequence[Row]) -> dict[str, list[str]]:
     families: dict[str, dict[str, float]] = {}
     for row in rows:
         if row["log_gamma"] is not None:
-            family = "-log_gamma=".join(row["cell"].split("-log_gamma=")[:-1])
+            family = row["cell"].replace(f"-log_gamma={row['log_gamma']:g}", "")
             families.setdefault(family, {})[row["cell"]] = row["log_gamma"]
     return {family: sorted(cells, key=cells.__getitem__) for family, cells in families.items()}
 
@@ -41,7 +41,7 @@ def family_rates(
     spectra: Mapping[RunKey, np.ndarray],
     min_gap: float,
 ) -> LadderRates | None:
-    """Rates of one ladder over some seeds, or None where a run is missing or has diverged.
+    """Rates of one ladder over the seeds whose runs are all there and sound; None without any.
 
     Args:
         cells: of the ladder, by ascending level.
@@ -50,11 +50,12 @@ def family_rates(
     """
     by_run = {(row["cell"], row["seed"]): row for row in rows}
     keys = [[(cell, seed) for cell in cells] for seed in seeds]
-    if any(by_run.get(key, {}).get("status") != "ok" for line in keys for key in line):
+    keys = [line for line in keys if all(by_run.get(key, {}).get("status") == "ok" for key in line)]
+    if not keys:
         return None
     values = np.array([[blocks[key] for key in line] for line in keys])
     return ladder_rates(
-        levels=np.array([by_run[key]["log_gamma"] for key in keys[0]]),
+        levels=np.array([by_run[key]["log_gamma"] for key in keys[0]], np.float64),
         nelbo_SLB=values[:, :, 0],
         recon_SLB=values[:, :, 1],
         ratios_SLK=np.array([[spectra[key] for key in line] for line in keys]),
@@ -68,25 +69,29 @@ def _columns(name: str, estimate: Estimate) -> Row:
 
 
 def warnings_of(row: Row, threshold: float) -> list[str]:
-    """What a reader should know before trusting the dimension of a run, in plain words."""
+    """What a reader should know before trusting the dimension of a run, in plain words.
+
+    Each is "kind" or "kind: the numbers".
+    """
     if row["status"] != "ok":
-        return ["diverged"]
-    found = []
+        return ["diverged (the loss was not finite)"]
+    r_hat = row["r_hat_slope"]
+    unknown = r_hat is None or not np.isfinite(r_hat)
+    found = ["no valid window for the loss slope"] if unknown else []
+    if row["log_gamma"] is not None:
+        # At a held gamma the number of active dimensions is a matter of the level.
+        return found
     if row["ad_gap"] is None:
         found.append("the spectrum has no gap")
     elif row["ad"] != row["ad_gap"]:
-        found.append(f"AD ({threshold:g}) = {row['ad']} but AD (gap) = {row['ad_gap']}")
+        found.append(f"AD ({threshold:g}) and AD (gap) differ: {row['ad']} and {row['ad_gap']}")
     if row["kappa"] in (row["ad"], row["ad_gap"]):
-        found.append("all latents are active: kappa may be too small")
-    if row["log_gamma"] is None:
-        settled = row["recon"] / (row["d"] * row["gamma"])
-        if abs(settled - 1.0) > 2 * SETTLED_TOLERANCE:
-            found.append(f"gamma had not settled (Recon / (d gamma) = {settled:.2f})")
-    r_hat = row["r_hat_slope"]
-    if r_hat is None or not np.isfinite(r_hat):
-        found.append("no valid window for the loss slope")
-    elif row["ad_gap"] is not None and abs(r_hat - row["ad_gap"]) > 1.0:
-        found.append(f"the loss slope says {r_hat:.1f} but AD (gap) = {row['ad_gap']}")
+        found.append("all latents are active, kappa may be too small")
+    settled = row["recon"] / (row["d"] * row["gamma"])
+    if abs(settled - 1.0) > 2 * SETTLED_TOLERANCE:
+        found.append(f"gamma had not settled: Recon / (d gamma) = {settled:.2f}")
+    if not unknown and row["ad_gap"] is not None and abs(r_hat - row["ad_gap"]) > 1.0:
+        found.append(f"the loss slope and AD (gap) differ: {r_hat:.1f} and {row['ad_gap']}")
     return found
 
 

@@ -12,6 +12,7 @@ All functions take NumPy arrays. Levels are log gammas.
 from typing import NamedTuple
 
 import numpy as np
+import scipy.stats
 
 from mdvae.analysis.dims import largest_gap
 
@@ -93,29 +94,48 @@ def fit_slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (y * centred).sum(axis=-1) / (centred**2).sum()
 
 
-def select_window(levels: np.ndarray, log_recon: np.ndarray) -> Window | None:
-    """The longest run of levels between which Recon is proportional to gamma.
+def _exponent(levels: np.ndarray, log_recon_SL: np.ndarray) -> tuple[float, float]:
+    """Slope of log Recon over some levels: mean over seeds, and half of its 95 % interval."""
+    slopes = fit_slope(levels, log_recon_SL)
+    if len(slopes) == 1:
+        return float(slopes[0]), 0.0
+    quantile = scipy.stats.t.ppf(QUANTILES[1], len(slopes) - 1)
+    return float(slopes.mean()), float(quantile * slopes.std(ddof=1) / len(slopes) ** 0.5)
+
+
+def select_window(levels: np.ndarray, log_recon_SL: np.ndarray) -> Window | None:
+    """Where Recon is proportional to gamma, as the theorem has it.
+
+    A candidate is at least `MIN_LEVELS` neighbouring levels between which all local exponents
+    d log Recon / d log gamma are within `EXPONENT_TOLERANCE` of 1.
 
     Args:
         levels: [levels], ascending.
-        log_recon: [levels], log of the mean reconstruction error at each.
+        log_recon_SL: [seeds, levels], log of the mean reconstruction error.
 
     Returns:
-        The window of at least `MIN_LEVELS` levels all of whose local exponents
-        d log Recon / d log gamma are within `EXPONENT_TOLERANCE` of 1; of equally long ones that
-        at the smallest gammas, where the theorem holds best. None where there is none.
+        The longest candidate over which the exponent cannot be told from 1 (its 95 % interval
+        over seeds contains 1), at the smallest gammas if there are several; otherwise the
+        candidate whose exponent is closest to 1; None where there is no candidate.
     """
-    exponents = np.diff(log_recon) / np.diff(levels)
+    exponents = np.diff(log_recon_SL.mean(axis=0)) / np.diff(levels)
     good = np.abs(exponents - 1.0) <= EXPONENT_TOLERANCE
-    best: Window | None = None
-    first = 0
-    for i in range(len(good) + 1):
-        if i < len(good) and good[i]:
-            continue
-        if i - first + 1 >= MIN_LEVELS and (best is None or i - first > best.last - best.first):
-            best = Window(first, i)
-        first = i + 1
-    return best
+    candidates = [
+        Window(first, last)
+        for first in range(len(levels))
+        for last in range(first + MIN_LEVELS - 1, len(levels))
+        if np.all(good[first:last])
+    ]
+
+    def distance(window: Window) -> tuple[float, float]:
+        part = slice(window.first, window.last + 1)
+        exponent, half = _exponent(levels[part], log_recon_SL[:, part])
+        return abs(exponent - 1.0), half
+
+    proportional = [window for window in candidates if np.subtract(*distance(window)) <= 0]
+    if proportional:
+        return max(proportional, key=lambda window: (window.last - window.first, -window.first))
+    return min(candidates, key=lambda window: distance(window)[0], default=None)
 
 
 def split_variances(ratios_LK: np.ndarray, min_gap: float) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +154,7 @@ def split_variances(ratios_LK: np.ndarray, min_gap: float) -> tuple[np.ndarray, 
 
 def _estimate(value: np.ndarray, draws: np.ndarray) -> Estimate:
     finite = draws[np.isfinite(draws)]
-    if len(finite) == 0 or not np.isfinite(value):
+    if len(finite) < 2 or not np.isfinite(value):
         return Estimate(float(value), NAN, NAN)
     low, high = np.quantile(finite, QUANTILES)
     return Estimate(float(value), float(low), float(high))
@@ -170,7 +190,7 @@ def ladder_rates(
         d: width of the data.
         min_gap: see `dims.largest_gap`.
     """
-    window = select_window(levels, np.log(recon_SLB.mean(axis=(0, 2))))
+    window = select_window(levels, np.log(recon_SLB.mean(axis=2)))
     if window is None:
         return LadderRates(None, *(UNKNOWN,) * 6)
     generator = np.random.default_rng(0)
@@ -186,6 +206,8 @@ def ladder_rates(
         slopes = slopes[np.isfinite(slopes)]
         if len(slopes) == 0:
             return UNKNOWN
+        if len(slopes) == 1:
+            return Estimate(float(slopes[0]), NAN, NAN)
         picks = generator.integers(len(slopes), size=(DRAWS, len(slopes)))
         return _estimate(slopes.mean(), slopes[picks].mean(axis=1))
 

@@ -104,8 +104,8 @@ def sample(key: jax.Array, manifold: Manifold, n: int) -> tuple[jax.Array, jax.A
         + manifold.scales_RM[:, component_N] * normal_RN
         + manifold.noise_R[:, None] * noise_RN
     )
-    logits_DN = jnp.einsum("rd,rn->dn", manifold.projection_RD, u_RN) + manifold.bias_D[:, None]
-    return jax.nn.sigmoid(logits_DN) * manifold.mask_D[:, None], u_RN
+    logits_DN = jnp.einsum("rd,rn->dn", manifold.projection_RD, u_RN, precision="highest")
+    return jax.nn.sigmoid(logits_DN + manifold.bias_D[:, None]) * manifold.mask_D[:, None], u_RN
 
 
 def add_noise(

@@ -16,7 +16,12 @@ Params = Any
 
 def cell_networks(cell: Cell) -> Networks:
     """The networks of a cell at its true shapes."""
-    return mlp_networks(cell.kappa, cell.d, cell.hidden, cell.activation, cell.output)
+    return sized_networks(cell, cell.kappa, cell.d)
+
+
+def sized_networks(cell: Cell, kappa: int, d: int) -> Networks:
+    """A cell's kind of networks at other widths, such as its group's padded ones."""
+    return mlp_networks(kappa, d, cell.hidden, cell.decoder_hidden, cell.activation, cell.output)
 
 
 def vae(group: Group, steps: int, warmup: float) -> Method:
@@ -26,8 +31,7 @@ def vae(group: Group, steps: int, warmup: float) -> Method:
         group: sets the padded widths and the networks' static choices.
         steps, warmup: length of the one-cycle schedule and the fraction in which it rises.
     """
-    sample = group.cells[0]
-    networks = mlp_networks(group.kappa, group.d, sample.hidden, sample.activation, sample.output)
+    networks = sized_networks(group.cells[0], group.kappa, group.d)
     optimiser = one_cycle_adam(steps, warmup)
 
     def init(key: jax.Array, cell: Cell) -> TrainState:

@@ -36,7 +36,11 @@ class Linear(nn.Module):
         kernel = self.param("kernel", uniform, (inputs, *self.features))
         bias = self.param("bias", uniform, self.features)
         flat_IF = kernel.reshape(inputs, -1)
-        y_FB = lax.dot_general(flat_IF, x_IB, (((0,), (0,)), ((), ()))) + bias.reshape(-1, 1)
+        # Reconstruction errors of 1e-5 need full float32 products where the default is TF32.
+        y_FB = lax.dot_general(
+            flat_IF, x_IB, (((0,), (0,)), ((), ())), precision=lax.Precision.HIGHEST
+        )
+        y_FB = y_FB + bias.reshape(-1, 1)
         return y_FB.reshape(*self.features, batch)
 
 
@@ -109,18 +113,24 @@ class Networks(NamedTuple):
 
 
 def mlp_networks(
-    kappa: int, d: int, hidden: tuple[int, ...], activation: str, output: str
+    kappa: int,
+    d: int,
+    hidden: tuple[int, ...],
+    decoder_hidden: tuple[int, ...],
+    activation: str,
+    output: str,
 ) -> Networks:
-    """Encoder and decoder with mirrored hidden layers.
+    """An encoder and a decoder.
 
     Args:
         kappa, d: widths of z and x; the padded ones where params are padded.
         hidden: widths of the encoder's hidden layers, from x to z; () is a linear model.
+        decoder_hidden: of the decoder's, from z to x; () mirrors the encoder's.
         activation: of the hidden layers, one of `config.ACTIVATIONS`.
         output: of the decoder, one of `config.OUTPUTS`.
     """
     encoder = MLPEncoder(kappa, hidden, activation)
-    decoder = MLPDecoder(d, hidden[::-1], activation, output)
+    decoder = MLPDecoder(d, decoder_hidden or hidden[::-1], activation, output)
 
     def init(key: jax.Array) -> Params:
         key_encoder, key_decoder = jax.random.split(key)

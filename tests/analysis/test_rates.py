@@ -54,18 +54,34 @@ def test_planted_dimension_is_recovered(r):
 
 
 def test_window_leaves_out_both_bends():
-    window = select_window(LEVELS, np.log(bent_recon(4)))
+    window = select_window(LEVELS, np.log(bent_recon(4))[None])
     assert window is not None
     inside = np.exp(LEVELS[window.first : window.last + 1])
     assert inside.min() > 1e-4 / 4  # above the floor
     assert inside.max() < 0.05 / 4  # below the data's variance
-    everything = select_window(LEVELS, np.log(bent_recon(4, floor=0.0, top=1e9)))
-    assert everything == (0, len(LEVELS) - 1)
+    everything = select_window(LEVELS, np.log(bent_recon(4, floor=0.0, top=1e9))[None])
+    assert everything is not None
+    two = np.log(bent_recon(4, floor=0.0, top=1e9)) + np.array([[0.01], [-0.01]]) * LEVELS
+    assert select_window(LEVELS, two) == (0, len(LEVELS) - 1)
+
+
+def test_window_is_the_longest_that_cannot_be_told_from_proportional():
+    bend = np.log(bent_recon(4, floor=3e-5, top=1.0))
+    seeds = bend + 0.02 * np.array([[1.0], [-1.0], [0.5]]) * LEVELS
+    window = select_window(LEVELS, seeds)
+    assert window is not None
+    part = slice(window.first, window.last + 1)
+    slopes = fit_slope(LEVELS[part], seeds[:, part])
+    assert abs(slopes.mean() - 1) < 2.5 * slopes.std(ddof=1)
+    # Seeds that agree leave no such excuse, and the window shrinks to the flattest part.
+    shrunk = select_window(LEVELS, np.stack([bend, bend]))
+    assert shrunk is not None
+    assert shrunk.last - shrunk.first < window.last - window.first
 
 
 def test_ladder_without_a_window_is_flagged():
-    assert select_window(LEVELS, np.zeros(len(LEVELS))) is None
-    assert select_window(LEVELS[:2], LEVELS[:2]) is None
+    assert select_window(LEVELS, np.zeros((2, len(LEVELS)))) is None
+    assert select_window(LEVELS[:2], LEVELS[None, :2]) is None
     rates = ladder_rates(*ladder(floor=0.05, top=0.06))
     assert rates.window is None
     assert np.isnan(rates.r_hat_slope.value)
@@ -100,6 +116,10 @@ def test_trajectory_that_never_settles_or_moves_is_flagged(changed):
     assert np.isnan(trajectory_rates(*trajectory(**changed)).r_hat.value)
 
 
+def test_no_warning_about_the_count_at_a_held_gamma():
+    assert warnings_of(row(log_gamma=-1.0, ad=0, ad_gap=None), 0.05) == []
+
+
 def row(**changed):
     base = {
         "cell": "kappa6-d10-r3",
@@ -122,13 +142,13 @@ def row(**changed):
     ("changed", "expected"),
     [
         ({}, []),
-        ({"ad": 2}, ["AD (0.05) = 2 but AD (gap) = 3"]),
+        ({"ad": 2}, ["AD (0.05) and AD (gap) differ: 2 and 3"]),
         ({"ad_gap": None}, ["the spectrum has no gap"]),
-        ({"kappa": 3}, ["all latents are active: kappa may be too small"]),
-        ({"gamma": 0.002}, ["gamma had not settled (Recon / (d gamma) = 0.50)"]),
+        ({"kappa": 3}, ["all latents are active, kappa may be too small"]),
+        ({"gamma": 0.002}, ["gamma had not settled: Recon / (d gamma) = 0.50"]),
         ({"r_hat_slope": None}, ["no valid window for the loss slope"]),
-        ({"r_hat_slope": 5.2}, ["the loss slope says 5.2 but AD (gap) = 3"]),
-        ({"status": "diverged"}, ["diverged"]),
+        ({"r_hat_slope": 5.2}, ["the loss slope and AD (gap) differ: 5.2 and 3"]),
+        ({"status": "diverged"}, ["diverged (the loss was not finite)"]),
     ],
 )
 def test_warnings(changed, expected):
@@ -151,6 +171,8 @@ def test_estimates_of_a_ladder_and_of_a_trajectory():
         for g, n, e in zip(log_gamma, run_nelbo, run_recon, strict=True)
     ]
     assert list(ladder_families(rows)) == ["kappa6-d12-r4"]
+    two = [row(cell=f"k-log_gamma=-1e-05-anneal={a}", log_gamma=-1e-5) for a in (0, 0.5)]
+    assert list(ladder_families(two)) == ["k-anneal=0", "k-anneal=0.5"]
     done = add_estimates([*rows[::-1], learned], metrics, blocks, spectra, 0.05, gap)
     for filled in done[:-1]:
         assert round(filled["r_hat_slope"]) == round(filled["r_hat_recon"]) == 4

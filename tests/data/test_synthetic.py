@@ -78,6 +78,9 @@ def test_noise_is_normal_and_leaves_padding_alone():
     noise = (noisy - clean)[:4] / 0.05
     assert scipy.stats.kstest(noise.ravel(), "norm").pvalue > 1e-3
     assert np.abs(np.corrcoef(noise) - np.eye(4)).max() < 0.06
+    # Nor does it know anything of the sample that it is added to.
+    both = np.corrcoef(noise, scipy.special.logit(clean[:4].astype(np.float64)))
+    assert np.abs(both[:4, 4:]).max() < 0.06
     assert not np.any(noisy[4:])
     np.testing.assert_array_equal(make_samples(1, 4, 2, sigma=0.0, **sizes), clean)
 

@@ -25,7 +25,7 @@ def dense(layer, h):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("output", ["sigmoid", "linear"])
 def test_forward_pass(activation, output):
-    networks = mlp_networks(3, 5, (7, 4), activation, output)
+    networks = mlp_networks(3, 5, (7, 4), (), activation, output)
     params = networks.init(jax.random.key(1))
     rng = np.random.default_rng(0)
     x, z = rng.normal(size=(5, 6)).astype(np.float32), rng.normal(size=(3, 6)).astype(np.float32)
@@ -45,10 +45,17 @@ def test_forward_pass(activation, output):
 
 
 def test_weights_start_uniform_within_the_fan_in():
-    params = mlp_networks(20, 100, (64,), "relu", "linear").init(jax.random.key(0))
+    params = mlp_networks(20, 100, (64,), (), "relu", "linear").init(jax.random.key(0))
     for layer, fan_in in (("Linear_0", 100), ("heads", 64)):
         values = np.concatenate([np.ravel(v) for v in params["encoder"][layer].values()])
         bound = fan_in**-0.5
         assert np.abs(values).max() <= bound
         assert np.abs(values).max() > 0.97 * bound
         assert abs(values.mean()) < 0.1 * bound
+
+
+def test_decoder_layers_of_their_own():
+    params = mlp_networks(3, 5, (7,), (4, 6), "relu", "linear").init(jax.random.key(0))
+    assert params["encoder"]["Linear_0"]["kernel"].shape == (5, 7)
+    assert params["decoder"]["Linear_0"]["kernel"].shape == (3, 4)
+    assert params["decoder"]["Linear_1"]["kernel"].shape == (4, 6)
