@@ -12,7 +12,7 @@ Run time: about 12 minutes on a 2-core CPU.
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config
+from mdvae.config import default_config, published_protocol
 
 
 def get_config() -> ConfigDict:
@@ -28,4 +28,5 @@ def get_config() -> ConfigDict:
     config.group_by = ("d",)
     config.seeds = 2
     config.steps = 20_000
+    config.protocols.authors = published_protocol()
     return config

@@ -64,6 +64,12 @@ def with_field(name, value):
             {"kappa": (1,), "d": (2,), "r": (1,), "batch_size": (500,)},
             "batch_size: 500 is more than n_train = 400",
         ),
+        ("anneal", 0.5, "anneal: has no effect without levels to anneal to"),
+        ("anneal", 1.0, "anneal: 1.0 is not usable; it must be a fraction, 0 or more and below 1"),
+        ("sigma", -0.1, "sigma: -0.1 is not usable; it must be a number, 0 or more"),
+        ("kl_warmup", -1.0, "kl_warmup: -1.0 is not usable"),
+        ("group_by", ("t",), "group_by: ('t',) is not usable"),
+        ("decoder_hidden", (0,), "decoder_hidden: (0,) is not usable"),
         (
             "grid",
             {"kappa": (1,), "d": (2,), "r": (1,), "log_gamma": (0.0,), "log_gamma_init": (1.0,)},
@@ -151,6 +157,7 @@ def test_differences_name_the_field(tiny):
     old, new = tiny(), tiny(steps=13)
     assert differences(old, old) == []
     assert differences(old, new) == ["steps: 12 -> 13"]
+    assert differences(old, tiny(memory_gib=1.0)) == []
 
 
 def test_resolved_config_is_frozen(tiny):

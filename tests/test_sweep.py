@@ -2,10 +2,10 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
@@ -33,12 +33,6 @@ def command(*args):
     return [sys.executable, "-m", "mdvae.sweep", f"--config={TINY}", *map(str, args)]
 
 
-def launch(*args, **kwargs):
-    return subprocess.Popen(
-        command(*args), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kwargs
-    )
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished run directory, made by the command in a process of its own, and its output."""
@@ -61,11 +55,12 @@ def test_files_of_a_run_directory(finished):
         "results.csv",
         "summary.csv",
         "spectra.csv",
+        "blocks.csv",
         "report.md",
         "report.tex",
         "figures",
     }
-    for figure in ("ad_against_r", "spectra", "training"):
+    for figure in ("ad_against_r", "spectra", "thresholds", "variances", "training", "slopes"):
         assert (path / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
     manifest = json.loads((path / "manifest.json").read_text())
     assert manifest["status"] == "done"
@@ -145,51 +140,49 @@ def test_notebook_use_of_a_run(finished):
         run.encode(cell, 1, x[:, :5])
 
 
-def wait_for_checkpoint(path, process):
-    """Waits until the process has saved and goes on."""
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and process.poll() is None:
-        if any(saved.name.isdigit() for saved in path.glob("checkpoints/*/*")):
-            return
-        time.sleep(0.05)
-    raise AssertionError(process.stdout.read())
+# Runs the command in a process that signals itself at its second checkpoint, before saving it.
+SIGNALLED = """
+import os, sys
+from mdvae import checkpoint, cli, sweep
 
+saves, save = [], checkpoint.save
 
-SLOW = ("--config.steps=40000", "--config.log_every=2000", "--config.save_every=1000")
+def signalled(*args):
+    saves.append(args)
+    if len(saves) == 2:
+        os.kill(os.getpid(), int(sys.argv.pop()))
+    save(*args)
 
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    path = tmp_path_factory.mktemp("runs") / "undisturbed"
-    assert subprocess.run(command("--workdir", path, *SLOW), capture_output=True).returncode == 0
-    return (path / "results.csv").read_bytes(), (path / "metrics.jsonl").read_text()
+checkpoint.save = signalled
+cli.run_command(lambda argv: sweep.main(argv))
+"""
 
 
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75), (signal.SIGINT, 75)],
 )
-def test_interrupted_and_resumed_equals_undisturbed_bit_for_bit(
-    tmp_path, undisturbed, number, code
-):
+def test_interrupted_and_resumed_equals_undisturbed_bit_for_bit(tmp_path, finished, number, code):
     path = tmp_path / "run"
-    process = launch("--workdir", path, *SLOW)
-    wait_for_checkpoint(path, process)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == code, output
+    arguments = [f"--config={TINY}", "--workdir", str(path)]
+    stopped = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, *arguments, str(int(number))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert stopped.returncode == code, stopped.stdout + stopped.stderr
     if code == cli.INTERRUPTED:
-        assert "To go on: python -m mdvae.sweep" in output
+        assert f"To go on: python -m mdvae.sweep {shlex.join(arguments)}" in stopped.stdout
         assert json.loads((path / "manifest.json").read_text())["status"] == "interrupted"
     assert not (path / "results.csv").exists()
-    resumed = subprocess.run(command("--workdir", path, *SLOW), capture_output=True, text=True)
+    resumed = subprocess.run(command("--workdir", path), capture_output=True, text=True)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert "resuming from step" in resumed.stdout
-    results, metrics = undisturbed
-    assert (path / "results.csv").read_bytes() == results
-    lines = [json.loads(line) for line in metrics.splitlines()]
-    again = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    assert again == lines
+    # Killed before its second checkpoint it goes on from the first, otherwise from the second.
+    assert f"resuming from step {15 if number == signal.SIGKILL else 30}" in resumed.stdout
+    undisturbed, _ = finished
+    for name in ("results.csv", "spectra.csv", "blocks.csv", "metrics.jsonl"):
+        assert (path / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
 def test_one_compilation_per_static_group(tmp_path):
@@ -231,12 +224,44 @@ def test_one_diverged_run_does_not_stop_the_others(tmp_path, capsys):
     status = {row["cell"]: row["status"] for row in run.results}
     assert status.pop("kappa2-d6-r3-log_gamma_init=-200") == "diverged"
     assert set(status.values()) == {"ok"}
-    assert "Diverged" in (path / "report.md").read_text()
+    assert "Warning: diverged (the loss was not finite)" in (path / "report.md").read_text()
 
 
-def test_all_diverged_is_an_error(tmp_path, capsys):
+def test_all_diverged_is_an_error_with_a_report(tmp_path, capsys):
     assert run_main("--workdir", tmp_path / "w", "--config.log_gamma_init=-300") == 1
-    assert "error: sweep: no run has a finite loss at step 20" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "no run has a finite loss; lower learning_rate" in captured.err
+    assert "diverged (the loss was not finite)" in (tmp_path / "w" / "report.md").read_text()
+    assert {row["status"] for row in mdvae.load_run(tmp_path / "w").results} == {"diverged"}
+
+
+def test_unknown_published_table_is_refused_before_training(tmp_path):
+    with pytest.raises(ConfigError, match="published: there is no table 'table0'"):
+        run_main("--workdir", tmp_path / "w", "--config.published=table0")
+    assert not (tmp_path / "w").exists()
+
+
+def test_damaged_checkpoints_are_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mdvae.sweep.save_results", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_main("--workdir", tmp_path / "w")
+    for file in (tmp_path / "w" / "checkpoints").rglob("*"):
+        if file.is_file() and "METADATA" not in file.name.upper():
+            file.write_bytes(b"")
+    assert run_main("--workdir", tmp_path / "w") == 1
+    assert "none of its checkpoints (60, 45) can be read" in capsys.readouterr().err
+
+
+def test_report_of_an_unfinished_run(finished, tmp_path, capsys):
+    path, _ = finished
+    for name in ("config.json", "manifest.json", "metrics.jsonl", "spectra.csv", "blocks.csv"):
+        (tmp_path / name).write_bytes((path / name).read_bytes())
+    results = (path / "results.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "results.csv").write_text("".join(results[:4]))
+    spectra = (path / "spectra.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "spectra.csv").write_text("".join(spectra[:5]))
+    assert report_main(["report", str(tmp_path)]) == 0
+    assert "Not finished: 7 runs have no results yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -336,10 +361,11 @@ def test_workdir_in_use_is_refused(tmp_path):
         pass
 
 
-def test_report_mistakes(tmp_path):
+def test_report_mistakes(tmp_path, finished):
     for argv, message in (
         ([], "DIR: missing"),
         (["--fast"], "--fast: no such flag"),
+        (["--cell=q", str(finished[0])], "--cell: 'q' is not in"),
         ([str(tmp_path)], "not a run directory"),
     ):
         with pytest.raises(ConfigError, match=message):
