@@ -212,12 +212,12 @@ def draw_all(
             if any(each.log_gamma is None for each in run.cells):
                 drawn.append(("ad_against_r.png", "Learned AD against r", _ad_against_r(run, rows)))
             drawn.append(("spectra.png", "Spectra of the encoder variances", _spectra(run)))
+            drawn.append(("thresholds.png", "AD as a function of the threshold", _thresholds(run)))
             title = f"Encoder variances of {cell.name}"
             if any((cell.name, seed) in run.spectra for seed in run.seeds):
                 drawn.append(("variances.png", title, draw_variances(run, cell)))
         if ladders:
             drawn.append(("rates.png", "Rates in log γ", draw_ladders(run, ladders)))
-            drawn.append(("thresholds.png", "AD as a function of the threshold", _thresholds(run)))
         if run.metrics:
             drawn.append(("training.png", "nelbo and γ over training", _training(run)))
             if any(each.log_gamma is None for each in run.cells):

@@ -17,7 +17,7 @@ from mdvae.rundir import Row
 
 MAX_COLUMNS = 6
 # Logged steps that one point of a local slope is fitted on.
-LOCAL = 15
+LOCAL = 9
 
 
 def _two_rows(titles: Sequence[str]) -> tuple[Figure, np.ndarray]:

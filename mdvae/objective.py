@@ -53,10 +53,14 @@ def gaussian_terms(
 
 
 def block_means(values_B: jax.Array) -> jax.Array:
-    """Means over up to BLOCKS equal parts of a batch; samples beyond equal parts are left out."""
-    blocks = min(BLOCKS, values_B.shape[0])
-    size = values_B.shape[0] // blocks
-    return jnp.mean(values_B[: blocks * size].reshape(blocks, size), axis=1)
+    """Means over up to BLOCKS equal parts of a batch, the last axis.
+
+    Samples beyond equal parts are left out.
+    """
+    blocks = min(BLOCKS, values_B.shape[-1])
+    size = values_B.shape[-1] // blocks
+    parts = values_B[..., : blocks * size].reshape(*values_B.shape[:-1], blocks, size)
+    return jnp.mean(parts, axis=-1)
 
 
 def to_paper_units(nats: float) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mdvae import rundir
-from mdvae.analysis.dims import active_dimensions, largest_gap
+from mdvae.analysis.dims import active_dimensions, count_intervals, largest_gap
 from mdvae.analysis.estimates import add_estimates
 from mdvae.config import SweepConfig
 from mdvae.ensemble import Run
@@ -23,6 +23,10 @@ def result_row(run: Run, evaluation: Evaluation, i: int, config: SweepConfig) ->
     ratios = np.asarray(evaluation.ratios[i])[: cell.kappa]
     finite = bool(np.isfinite(nelbo) and np.all(np.isfinite(ratios)))
     gap = largest_gap(ratios, config.ad_min_gap)
+    ends = gap_ends = None
+    if finite:
+        parts = np.asarray(evaluation.ratio_blocks[i])[: cell.kappa]
+        ends, gap_ends = count_intervals(parts, config.ad_threshold, config.ad_min_gap)
     return {
         "cell": cell.name,
         "seed": run.seed,
@@ -40,6 +44,11 @@ def result_row(run: Run, evaluation: Evaluation, i: int, config: SweepConfig) ->
         "gamma": float(np.exp(np.float64(evaluation.log_gamma[i]))),
         "neg_elbo_paper_units": to_paper_units(nelbo),
         "kl_paper_units": to_paper_units(kl),
+        **{f"ad_{end}": ends[k] if ends else None for k, end in enumerate(("low", "high"))},
+        **{
+            f"ad_gap_{end}": gap_ends[k] if gap_ends else None
+            for k, end in enumerate(("low", "high"))
+        },
         "sigma": cell.sigma,
         "log_gamma": cell.log_gamma,
         "expected_ad": cell.expected_ad,

@@ -58,6 +58,8 @@ def test_block_means(n):
     assert len(blocks) == min(20, n)
     size = n // len(blocks)
     np.testing.assert_allclose(blocks[0], values[:size].mean(), rtol=1e-5, atol=1e-6)
+    matrix = np.asarray(block_means(np.stack([values, 2 * values])))
+    np.testing.assert_allclose(matrix, [blocks, 2 * blocks], rtol=1e-5)
     used = values[: size * len(blocks)]
     np.testing.assert_allclose(blocks.mean(), used.mean(), rtol=1e-4, atol=1e-6)
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+COUNT_DRAWS = 200
+
 
 class Gap(NamedTuple):
     """The largest gap of a spectrum.
@@ -62,3 +64,30 @@ def largest_gap(ratios: np.ndarray, min_gap: float) -> Gap:
     width = float(widths[best])
     ad = int(counts[best]) if width >= min_gap else None
     return Gap(ad, float(edges[best]), float(edges[best + 1]), width)
+
+
+def count_intervals(
+    ratio_blocks: np.ndarray, threshold: float, min_gap: float
+) -> tuple[tuple[int, int], tuple[int, int] | None]:
+    """95 % bootstrap intervals of both counts over evaluation samples.
+
+    Args:
+        ratio_blocks: [kappa, blocks], ratios averaged over parts of the samples.
+
+    Returns:
+        Lowest and highest count by the threshold, and by the gap rule (None where most draws
+        have no gap).
+    """
+    generator = np.random.default_rng(0)
+    n_blocks = ratio_blocks.shape[1]
+    picks = generator.integers(n_blocks, size=(COUNT_DRAWS, n_blocks))
+    drawn = ratio_blocks[:, picks].mean(axis=2).T
+    counts = [active_dimensions(ratios, threshold) for ratios in drawn]
+    gaps = [gap for ratios in drawn if (gap := largest_gap(ratios, min_gap).ad) is not None]
+    enough = len(gaps) > COUNT_DRAWS / 2
+    return _ends(counts), _ends(gaps) if enough else None
+
+
+def _ends(counts: list[int]) -> tuple[int, int]:
+    low, high = np.quantile(counts, (0.025, 0.975), method="nearest")
+    return int(low), int(high)

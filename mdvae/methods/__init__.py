@@ -64,6 +64,7 @@ class Evaluation(NamedTuple):
         log_gamma: the decoder's.
         ratios: [kappa], encoder variance over prior variance, averaged over samples; 1 in padding.
         nelbo_blocks, recon_blocks: [blocks], means over parts of the samples, for the bootstrap.
+        ratio_blocks: [kappa, blocks], the ratios over the same parts.
     """
 
     nelbo: jax.Array
@@ -73,6 +74,7 @@ class Evaluation(NamedTuple):
     ratios: jax.Array
     nelbo_blocks: jax.Array
     recon_blocks: jax.Array
+    ratio_blocks: jax.Array
 
 
 class Method(NamedTuple):

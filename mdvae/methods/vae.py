@@ -102,6 +102,7 @@ def vae(group: Group, steps: int, warmup: float) -> Method:
             ratios=jnp.mean(jnp.exp(logvar_KB), axis=1),
             nelbo_blocks=objective.block_means(example_terms.nelbo),
             recon_blocks=objective.block_means(example_terms.recon),
+            ratio_blocks=objective.block_means(jnp.exp(logvar_KB)),
         )
 
     return Method(init, noise, step, evaluate, networks.encode, networks.decode)

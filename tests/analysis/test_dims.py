@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdvae.analysis.dims import active_dimensions, largest_gap, threshold_curve
+from mdvae.analysis.dims import active_dimensions, count_intervals, largest_gap, threshold_curve
 
 # CVAE-dims, Table 10: kappa=20, d=30, r=6.
 TABLE_10 = [0.0080, 0.0018, 1, 1, 1, 0.0027, 0.0031, 1, 1, 1, 1, 0.0087, 1, 0.0141, *[1.0] * 6]
@@ -63,3 +63,15 @@ def test_order_of_latents_does_not_matter(ratios, random):
     shuffled = list(ratios)
     random.shuffle(shuffled)
     assert largest_gap(np.array(shuffled), 0.5) == largest_gap(ratios, 0.5)
+
+
+def test_count_intervals():
+    sure = np.repeat([[0.01], [0.02], [1.0]], 20, axis=1)
+    assert count_intervals(sure, 0.05, 1.0) == ((2, 2), (2, 2))
+    # A latent whose mean over samples is at the threshold may fall on either side of it.
+    rng = np.random.default_rng(0)
+    unsure = np.stack([sure[0], 0.05 * np.exp(rng.normal(0, 0.5, 20)), sure[2]])
+    (low, high), gap = count_intervals(unsure, float(unsure[1].mean()), 1.0)
+    assert (low, high) == (1, 2)
+    assert gap == (2, 2)
+    assert count_intervals(np.ones((3, 20)), 0.05, 1.0) == ((0, 0), None)
