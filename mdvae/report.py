@@ -159,7 +159,7 @@ def cost_table(run: LoadedRun) -> str:
         Column("runs", "", lambda row: str(len(row["runs"]))),
         Column("seconds", "", lambda row: fixed(row["seconds"], 0)),
         Column("seconds per run", "", lambda row: fixed(row["seconds"] / len(row["runs"]), 2)),
-        Column("memory in use, GiB", "", lambda row: fixed(row["memory_bytes"] / 2**30, 2)),
+        Column("data and states, GiB", "", lambda row: fixed(row["held_bytes"] / 2**30, 2)),
     ]
     return markdown_table(columns, slices)
 

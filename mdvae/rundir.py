@@ -103,13 +103,18 @@ def read_config(path: Path) -> SweepConfig:
 
 
 def make_directory(path: Path) -> None:
-    """Makes a folder that can be written.
+    """Makes a folder that can be written, or takes an empty one or a run directory.
 
     Raises:
-        ConfigError: where it cannot.
+        ConfigError: where it cannot be written or holds something else.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        names = {file.name for file in path.iterdir()}
+        if CONFIG not in names and any(not name.startswith(".") for name in names):
+            raise ConfigError(
+                f"workdir: {path} holds files but no {CONFIG}; give an empty or a new folder"
+            )
         (path / LOCK).touch()
     except OSError as error:
         raise ConfigError(
@@ -121,7 +126,7 @@ def claim_directory(path: Path, config: SweepConfig) -> None:
     """Makes a locked folder the run directory of a config, or checks that it is.
 
     Raises:
-        ConfigError: where it holds something else, or a run of another config.
+        ConfigError: where it holds a run of another config.
     """
     if (path / CONFIG).is_file():
         changes = differences(read_config(path), config)
@@ -131,10 +136,6 @@ def claim_directory(path: Path, config: SweepConfig) -> None:
                 " give another --workdir, or the same values"
             )
         return
-    if any(not file.name.startswith(".") for file in path.iterdir()):
-        raise ConfigError(
-            f"workdir: {path} holds files but no {CONFIG}; give an empty or a new folder"
-        )
     write_atomic(path / CONFIG, json.dumps(config.to_json(), indent=2) + "\n")
 
 

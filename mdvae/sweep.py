@@ -129,7 +129,9 @@ def train_slice(job: Job, config: SweepConfig, path: Path, stop: cli.StopRequest
             rundir.append_metrics(path, _metrics(job, means, step))
             diverged = _report_diverged(job, np.asarray(means.nelbo), diverged, step)
             rate = job.placement.n_runs * _batch_size(job) * calls / max(seconds, 1e-9)
-            note = f"{rate / 1e6:.2f} M samples/s, median nelbo {np.nanmedian(means.nelbo):.2f}"
+            finite = means.nelbo[np.isfinite(means.nelbo)]
+            median = f"{np.median(finite):.2f}" if finite.size else "not finite"
+            note = f"{rate / 1e6:.2f} M samples/s, median nelbo {median}"
         if step % config.save_every == 0 or step == config.steps:
             checkpoint.save(directory, step, trainer.to_host(part, state))
             saved = step

@@ -145,12 +145,12 @@ SIGNALLED = """
 import os, sys
 from mdvae import checkpoint, cli, sweep
 
-saves, save = [], checkpoint.save
+saves, save, number = [], checkpoint.save, int(sys.argv.pop())
 
 def signalled(*args):
     saves.append(args)
     if len(saves) == 2:
-        os.kill(os.getpid(), int(sys.argv.pop()))
+        os.kill(os.getpid(), number)
     save(*args)
 
 checkpoint.save = signalled
