@@ -1,5 +1,7 @@
 """Checkpoints: the only module that knows Orbax."""
 
+import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +10,11 @@ import orbax.checkpoint as ocp
 
 PyTree = Any
 KEEP = 2
+
+# Orbax warns on every opening for reading that it was opened for reading.
+logging.getLogger("absl").addFilter(
+    lambda record: not re.search(r"read[_ ]only", record.getMessage())
+)
 
 
 class DamagedError(RuntimeError):

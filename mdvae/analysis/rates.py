@@ -12,6 +12,7 @@ All functions take NumPy arrays. Levels are log gammas.
 from typing import NamedTuple
 
 import numpy as np
+import scipy.ndimage
 import scipy.stats
 
 from mdvae.analysis.dims import largest_gap
@@ -21,6 +22,7 @@ MIN_LEVELS = 3
 EXPONENT_TOLERANCE = 0.15
 # How closely gamma must follow its optimum, Recon / d, for a trajectory to count.
 SETTLED_TOLERANCE = 0.05
+SMOOTHED = 9
 # Least change of log gamma (nats) along a settled trajectory from which a slope is read.
 MIN_SPAN = 0.25
 DRAWS = 500
@@ -237,7 +239,10 @@ def trajectory_rates(
         log_gamma, nelbo, recon: [steps], as logged; nats, squared error.
         d: width of the data.
     """
-    off = np.abs(recon / (d * np.exp(log_gamma)) - 1.0) > SETTLED_TOLERANCE
+    ratio = recon / (d * np.exp(log_gamma))
+    # The median over neighbours: gamma trembles at large learning rates without having left.
+    smooth = scipy.ndimage.median_filter(ratio, size=SMOOTHED, mode="nearest")
+    off = np.abs(smooth - 1.0) > SETTLED_TOLERANCE
     first = int(np.flatnonzero(off)[-1]) + 1 if np.any(off) else 0
     if len(log_gamma) - first < MIN_LEVELS:
         return TrajectoryRates(None, 0.0, UNKNOWN)
