@@ -16,8 +16,8 @@ from mdvae.plotting import LINES, MARKERS, colours_of, family_of, title_of
 from mdvae.rundir import Row
 
 MAX_COLUMNS = 6
-# Logged steps that one point of a local slope is fitted on.
-LOCAL = 9
+# Least logged steps, and least stretch of log gamma (nats), for one point of a local slope.
+LOCAL, LOCAL_SPAN = 9, 0.3
 
 
 def _two_rows(titles: Sequence[str]) -> tuple[Figure, np.ndarray]:
@@ -120,23 +120,26 @@ def draw_trajectories(run: LoadedRun) -> Figure:
                 first = trajectory_rates(log_gamma, nelbo, recon, cell.d).first
                 if first is None:
                     continue
-                starts = range(first, len(log_gamma) - LOCAL + 1, LOCAL // 3)
-                points = [
-                    (
-                        log_gamma[i : i + LOCAL].mean(),
-                        cell.d - fit_slope(log_gamma[i : i + LOCAL], 2.0 * nelbo[i : i + LOCAL]),
-                    )
-                    for i in starts
-                    if np.ptp(log_gamma[i : i + LOCAL]) > 0
-                ]
+                points = _local_slopes(log_gamma[first:], 2.0 * nelbo[first:], cell.d)
                 if points:
-                    panels[1, column].plot(*np.array(points).T, **style)
+                    panels[1, column].plot(*np.array(points).T, **style, marker=".", markersize=4)
             panels[1, column].axhline(cell.r, color=colours[cell.r], linestyle=":", linewidth=0.9)
     for axes in panels[1]:
         axes.set_ylim(0, 1.8 * max(dimensions))
     panels[1, 0].set_ylabel("d - local slope (dotted: r)")
     _legend(figure, list(panels[0]))
     return figure
+
+
+def _local_slopes(x: np.ndarray, y: np.ndarray, d: int) -> list[tuple[float, float]]:
+    """d minus the slope of y over stretches of x that are long enough to have one."""
+    points, start = [], 0
+    for end in range(LOCAL, len(x) + 1):
+        part = slice(start, end)
+        if np.ptp(x[part]) >= LOCAL_SPAN and end - start >= LOCAL:
+            points.append((float(x[part].mean()), float(d - fit_slope(x[part], y[part]))))
+            start = end
+    return points
 
 
 def draw_variances(run: LoadedRun, cell: Cell) -> Figure:
