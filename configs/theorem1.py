@@ -8,9 +8,10 @@ the slopes in the window that `mdvae/analysis/rates.py` selects from Recon alone
 Each level is annealed: log gamma moves from 0 to its level in the first half of training, as a
 learned one would, and stays there.
 
-Published: the theorem; the paper has no measurement of it. Measured over two seeds: the estimate
-d - slope rounds to r in all nine cells (1.93 to 6.41), Recon / gamma likewise, the exponent of Recon
-is 0.93 to 0.99. Run time: about a quarter of an hour on a 2-core CPU.
+Published: the theorem; the paper has no measurement of it. Measured over two seeds: d - slope
+rounds to r in all nine cells (1.93 to 6.41); the exponent of Recon is 0.93 to 0.99.
+
+Run time: about a quarter of an hour on a 2-core CPU.
 """
 
 from ml_collections import ConfigDict
