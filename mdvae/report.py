@@ -18,7 +18,7 @@ import numpy as np
 
 from mdvae import cli, figures, rundir
 from mdvae.analysis.estimates import family_rates, ladder_families
-from mdvae.analysis.statistics import Interval, fraction_interval, mean_interval
+from mdvae.analysis.statistics import fraction_interval, mean_interval
 from mdvae.config import SIZE_AXES, ConfigError, SweepConfig
 from mdvae.grid import Cell, make_cells, make_groups
 from mdvae.loading import LoadedRun, load_run
@@ -31,6 +31,7 @@ from mdvae.tables import (
     markdown_table,
     table_columns,
 )
+from mdvae.verdicts import verdicts
 
 AVERAGED = (
     "ad",
@@ -47,7 +48,6 @@ AVERAGED = (
     "gap_high",
 )
 RATES = "rates.csv"
-LISTED = 6
 MATRIX_COLUMNS = 5
 PAPER_COLUMNS = ("ad", "recon", "kl", "gamma", "neg_elbo")
 
@@ -110,20 +110,6 @@ def summarise(run: LoadedRun) -> list[Row]:
     return rows
 
 
-def _fraction_text(hits: int, total: int) -> str:
-    interval: Interval = fraction_interval(hits, total)
-    return (
-        f"{hits} of {total} ({100 * interval.mean:.0f} %, 95 % interval"
-        f" {100 * interval.low:.0f}-{100 * interval.high:.0f} %)"
-    )
-
-
-def _listed(runs: Sequence[str]) -> str:
-    """The first few of a list of runs, and how many more there are."""
-    more = len(runs) - LISTED
-    return ", ".join(runs[:LISTED]) + (f" and {more} more (see results.csv)" if more > 0 else "")
-
-
 def ladder_rows(run: LoadedRun) -> list[Row]:
     """One row per ladder of held log gammas, over all seeds: the columns of rates.csv."""
     cells = {cell.name: cell for cell in run.cells}
@@ -181,73 +167,6 @@ def variance_matrix(run: LoadedRun, cell: Cell, seed: int) -> str:
         f" {run.config.ad_threshold:g} (bold)"
     )
     return "\n".join([title, "", *head, *lines])
-
-
-def verdicts(run: LoadedRun, rows: Sequence[Row], ladders: Sequence[Row]) -> list[str]:
-    """What the numbers say, in sentences."""
-    families = ladder_families(run.results)
-    members = {cell: family for family, cells in families.items() for cell in cells}
-    names = {cell.name: cell for cell in run.cells}
-    done = [row for row in run.results if row["status"] == "ok"]
-    threshold = f"{run.config.ad_threshold:g}"
-    lines = []
-    # At a held gamma the number of active dimensions is a matter of the level, not of r alone.
-    kinds = {
-        "with r < d and κ ≥ r (Theorem 1), AD = r": lambda cell: cell.in_theorem,
-        "with κ < r (too few latents), AD = κ": lambda cell: cell.kappa < cell.r,
-        "with r = d (outside Theorem 1), AD = r": lambda cell: cell.r == cell.d <= cell.kappa,
-        "with noise off the manifold (outside Theorem 1), AD = r": lambda cell: cell.sigma > 0,
-    }
-    for text, belongs in kinds.items():
-        mine = [
-            row for row in run.results if belongs(names[row["cell"]]) and row["log_gamma"] is None
-        ]
-        if not mine:
-            continue
-        for rule, label in (("ad", f"by the {threshold} rule"), ("ad_gap", "by the gap rule")):
-            hits = sum(row[rule] == row["expected_ad"] for row in mine)
-            lines.append(f"Of runs {text} {label} in {_fraction_text(hits, len(mine))}.")
-    compared = [row for row in rows if row["paper_neg_elbo"] is not None and row["runs"]]
-    if compared:
-        below = sum(row["neg_elbo_paper_units_mean"] <= row["paper_neg_elbo"] for row in compared)
-        lines.append(
-            f"The mean -ELBO is at or below the published one in {below} of {len(compared)} cells."
-        )
-    counted: dict[tuple[Any, ...], Row] = {}
-    for row in done:
-        # The levels of a ladder share one estimate, which counts once.
-        ladder = members.get(row["cell"], row["cell"])
-        if row["r_hat_slope"] is not None and names[row["cell"]].in_theorem:
-            counted[ladder, row["seed"]] = row
-    if counted:
-        hits = sum(round(row["r_hat_slope"]) == row["r"] for row in counted.values())
-        lines.append(
-            f"With r < d and κ ≥ r, r̂ from the loss slope rounds to r in"
-            f" {_fraction_text(hits, len(counted))} of those with a valid window."
-        )
-    for row in rows:
-        sigma = names[row["cell"]].sigma
-        if sigma > 0 and row["runs"]:
-            lines.append(
-                f"Noise sigma = {sigma:g}, d = {row['d']}, r = {row['r']}: γ / sigma² ="
-                f" {fixed(row['gamma_mean'] / sigma**2, 2)}, AD ({threshold}) ="
-                f" {fixed(row['ad_mean'], 1)}, AD (gap) = {fixed(row['ad_gap_mean'], 1)}."
-            )
-    by_kind: dict[str, list[str]] = {}
-    for row in run.results:
-        for warning in (row.get("warnings") or "").split("; "):
-            kind, _, numbers = warning.partition(": ")
-            who = f"{row['cell']} seed {row['seed']}" + (f" ({numbers})" if numbers else "")
-            if kind:
-                by_kind.setdefault(kind, []).append(who)
-    lines += [f"Warning: {kind}: {_listed(runs)}." for kind, runs in by_kind.items()]
-    dropped = set(families) - {row["ladder"] for row in ladders}
-    if dropped:
-        lines.append(f"Ladders without a whole seed, left out: {', '.join(sorted(dropped))}.")
-    missing = len(run.cells) * len(run.seeds) - len(run.results)
-    if missing:
-        lines.append(f"Not finished: {missing} runs have no results yet.")
-    return lines
 
 
 def _varied(config: SweepConfig) -> str:
