@@ -5,16 +5,12 @@ A config file returns an `ml_collections.ConfigDict` (usually `default_config()`
 """
 
 import dataclasses
-import difflib
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-ACTIVATIONS = ("relu", "prelu", "tanh", "softplus", "linear")
-OUTPUTS = ("sigmoid", "linear")
-PRESETS = ("authors", "paper")
+from mdvae.rules import ConfigError, check, unknown
 
 # Axes of a grid. The first kind are numbers that may differ between runs of one program; the
 # second change the program itself, so that each of their values makes a group of its own.
@@ -31,13 +27,8 @@ NUMBER_AXES = (
 )
 STATIC_AXES = ("hidden", "decoder_hidden", "activation", "output", "batch_size")
 REQUIRED_AXES = ("kappa", "d", "r")
-SIZE_AXES = ("kappa", "d", "r")
 
 OWN_PROTOCOL = "mdvae"
-
-
-class ConfigError(ValueError):
-    """A value that cannot be used; the message is one line: field, value, what would be right."""
 
 
 Axes = dict[str, tuple[Any, ...]]
@@ -159,100 +150,12 @@ def published_protocol() -> Any:
     )
 
 
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
-
-
-def _positive():
-    return (lambda v: _is_int(v) and v >= 1), "a whole number, 1 or more"
-
-
-def _one_of(names: tuple[str, ...]):
-    return (lambda v: v in names), "one of " + ", ".join(names)
-
-
-def _is_fraction(value: Any) -> bool:
-    return _is_number(value) and 0 <= value < 1
-
-
-def _is_sizes(value: Any) -> bool:
-    return isinstance(value, tuple) and all(name in SIZE_AXES for name in value)
-
-
-def _is_hidden(value: Any) -> bool:
-    return isinstance(value, tuple) and all(_is_int(width) and width >= 1 for width in value)
-
-
-_RULES = {
-    "name": (lambda v: isinstance(v, str) and v != "" and "/" not in v, "a name without '/'"),
-    "seeds": _positive(),
-    "seed": ((lambda v: _is_int(v) and 0 <= v < 2**31), "a whole number from 0 to 2147483647"),
-    "preset": _one_of(PRESETS),
-    "n_train": _positive(),
-    "n_eval": _positive(),
-    "hidden": (_is_hidden, "a tuple of layer widths of 1 or more, such as (64,)"),
-    "decoder_hidden": (_is_hidden, "a tuple of layer widths of 1 or more, or () to mirror hidden"),
-    "activation": _one_of(ACTIVATIONS),
-    "output": _one_of(OUTPUTS),
-    "log_gamma_init": (_is_number, "a finite number"),
-    "log_gamma": (_is_number, "a finite number"),
-    "sigma": ((lambda v: _is_number(v) and v >= 0), "a number, 0 or more"),
-    "anneal": (_is_fraction, "a fraction, 0 or more and below 1"),
-    "kl_warmup": (_is_fraction, "a fraction, 0 or more and below 1"),
-    "group_by": (_is_sizes, "a tuple of some of 'kappa', 'd' and 'r', such as ('d',)"),
-    "steps": _positive(),
-    "batch_size": _positive(),
-    "learning_rate": ((lambda v: _is_number(v) and v > 0), "a number above 0"),
-    "warmup": ((lambda v: _is_number(v) and 0 < v < 1), "a fraction between 0 and 1"),
-    "ad_threshold": ((lambda v: _is_number(v) and 0 < v < 1), "a ratio between 0 and 1"),
-    "ad_min_gap": ((lambda v: _is_number(v) and v >= 0), "a number of nats, 0 or more"),
-    "log_every": _positive(),
-    "save_every": _positive(),
-    "memory_gib": ((lambda v: _is_number(v) and v >= 0), "a number of GiB, or 0 to ask the device"),
-    "published": (lambda v: isinstance(v, str), "the name of a published table, or ''"),
-    "kappa": _positive(),
-    "d": _positive(),
-    "r": _positive(),
-}
-_FLOATS = (
-    "sigma",
-    "anneal",
-    "kl_warmup",
-    "log_gamma_init",
-    "log_gamma",
-    "learning_rate",
-    "warmup",
-    "ad_threshold",
-    "ad_min_gap",
-    "memory_gib",
-)
-
-
-def _check(path: str, field: str, value: Any) -> Any:
-    if isinstance(value, list):
-        value = tuple(value)
-    accepted, right = _RULES[field]
-    if not accepted(value):
-        raise ConfigError(f"{path}: {value!r} is not usable; it must be {right}")
-    return float(value) if field in _FLOATS else value
-
-
-def _unknown(path: str, name: str, known: Collection[str]) -> ConfigError:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else "known: " + ", ".join(sorted(known))
-    return ConfigError(f"{path}{name}: no such field; {hint}")
-
-
 def _axes(path: str, axes: Mapping[str, Any]) -> Axes:
     known = NUMBER_AXES + STATIC_AXES
     checked: Axes = {}
     for axis, values in axes.items():
         if axis not in known:
-            raise _unknown(f"{path}.", axis, known)
+            raise unknown(f"{path}.", axis, known)
         if isinstance(values, list):
             values = tuple(values)
         if not isinstance(values, tuple) or not values:
@@ -260,7 +163,7 @@ def _axes(path: str, axes: Mapping[str, Any]) -> Axes:
                 f"{path}.{axis}: {values!r} is not usable; it must be a tuple with at least one"
                 " value, such as (20,)"
             )
-        values = tuple(_check(f"{path}.{axis}", axis, value) for value in values)
+        values = tuple(check(f"{path}.{axis}", axis, value) for value in values)
         if len(set(values)) < len(values):
             raise ConfigError(f"{path}.{axis}: {values!r} repeats a value; each may stand once")
         checked[axis] = values
@@ -310,13 +213,13 @@ def resolve(config: ConfigDict | Mapping[str, Any], overrides: Collection[str] =
     known = ["grid" if field == "grids" else field for field in fields]
     for name in values:
         if name not in known:
-            raise _unknown("", name, known)
+            raise unknown("", name, known)
     for name in known:
         if name not in values:
             raise ConfigError(f"{name}: missing; start the config from default_config()")
     grids = _grids(values.pop("grid"))
     checked = {
-        name: value if name == "protocol" else _check(name, name, value)
+        name: value if name == "protocol" else check(name, name, value)
         for name, value in values.items()
     }
     if checked["seed"] + checked["seeds"] > 2**31:

@@ -12,7 +12,6 @@ from mdvae.methods import Method
 from mdvae.train import data_keys, padded_shapes, wrap_length
 
 FLOAT_BYTES = 4
-GIB = 2**30
 
 
 def bytes_per_device(
@@ -51,8 +50,13 @@ def place_runs(
     n_devices: int,
     budget: int,
     looped: bool,
-) -> list[Placement]:
-    """As few equal slices as fit into the budget (bytes a device); at worst a run a device each."""
+) -> tuple[list[Placement], int]:
+    """As few equal slices as fit into the budget (bytes a device); at worst a run a device each.
+
+    Returns:
+        The slices, and the bytes that a device needs for one; more than the budget where even a
+        run a device does not fit.
+    """
     params = padded_shapes(method, group).params
     n_params = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
     placements, need = split_runs(runs, 1, n_devices), 0
@@ -68,10 +72,5 @@ def place_runs(
             looped=looped,
         )
         if need <= budget:
-            return placements
-    print(
-        f"warning: one run a device needs about {need / GIB:.1f} GiB and {budget / GIB:.1f} are"
-        " free; trying anyway",
-        flush=True,
-    )
-    return placements
+            break
+    return placements, need

@@ -19,9 +19,10 @@ import numpy as np
 from mdvae import cli, figures, rundir
 from mdvae.analysis.estimates import family_rates, ladder_families
 from mdvae.analysis.statistics import fraction_interval, mean_interval
-from mdvae.config import SIZE_AXES, ConfigError, SweepConfig
+from mdvae.config import ConfigError, SweepConfig
 from mdvae.grid import Cell, make_cells, make_groups
 from mdvae.loading import LoadedRun, load_run
+from mdvae.rules import SIZE_AXES
 from mdvae.rundir import Row
 from mdvae.tables import (
     Column,

@@ -28,7 +28,7 @@ from mdvae.config import SweepConfig
 from mdvae.ensemble import Device, Placement, Run, looped, run_mesh, split_runs
 from mdvae.grid import Group, make_cells, make_groups
 from mdvae.loading import make_method
-from mdvae.machine import describe_machine, memory_budget, set_up_devices
+from mdvae.machine import GIB, describe_machine, memory_budget, set_up_devices
 from mdvae.memory import place_runs
 from mdvae.methods import Evaluation
 from mdvae.report import published_rows, write_report
@@ -177,7 +177,15 @@ def _make_jobs(
         runs = [Run(cell, seed) for seed in seeds for cell in group.cells]
         method = make_method(config, group)
         if slices is None:
-            placements = place_runs(config, group, method, runs, len(devices), budget, looped())
+            placements, need = place_runs(
+                config, group, method, runs, len(devices), budget, looped()
+            )
+            if need > budget:
+                print(
+                    f"warning: one run a device needs about {need / GIB:.1f} GiB and"
+                    f" {budget / GIB:.1f} are free; trying anyway",
+                    flush=True,
+                )
         else:
             placements = split_runs(runs, slices[i], len(devices))
         trainer = Trainer(config, group, method, run_mesh(devices), placements)

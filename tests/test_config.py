@@ -114,7 +114,7 @@ def test_any_value_is_accepted_or_refused_in_one_line(name, value):
     try:
         resolved = resolve(values)
     except ConfigError as error:
-        assert str(error).startswith(f"{name}: ")
+        assert name in str(error)
         assert "\n" not in str(error)
     else:
         given_value = tuple(value) if isinstance(value, list) else value

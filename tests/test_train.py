@@ -170,10 +170,12 @@ def test_fewest_slices_that_fit(tiny):
     _, (placement,), method, group = set_up(config)
     runs = placement.slots
     whole_need = bytes_per_device(config, group, 12, 12, 500, looped())
-    assert len(place_runs(config, group, method, runs, 2, 10 * whole_need, looped())) == 1
-    some = place_runs(config, group, method, runs, 2, whole_need // 2, looped())
+    assert len(place_runs(config, group, method, runs, 2, 10 * whole_need, looped())[0]) == 1
+    some, need = place_runs(config, group, method, runs, 2, whole_need // 2, looped())
     assert 1 < len(some) < 12
-    assert len(place_runs(config, group, method, runs, 2, 1, looped())) == 12
+    assert need <= whole_need // 2
+    assert place_runs(config, group, method, runs, 2, 1, looped())[1] > 1
+    assert len(place_runs(config, group, method, runs, 2, 1, looped())[0]) == 12
 
 
 @pytest.mark.parametrize("as_loop", [True, False])

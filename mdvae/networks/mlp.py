@@ -126,8 +126,8 @@ def mlp_networks(
         kappa, d: widths of z and x; the padded ones where params are padded.
         hidden: widths of the encoder's hidden layers, from x to z; () is a linear model.
         decoder_hidden: of the decoder's, from z to x; () mirrors the encoder's.
-        activation: of the hidden layers, one of `config.ACTIVATIONS`.
-        output: of the decoder, one of `config.OUTPUTS`.
+        activation: of the hidden layers, one of `rules.ACTIVATIONS`.
+        output: of the decoder, one of `rules.OUTPUTS`.
     """
     encoder = MLPEncoder(kappa, hidden, activation)
     decoder = MLPDecoder(d, decoder_hidden or hidden[::-1], activation, output)
