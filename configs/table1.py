@@ -46,6 +46,7 @@ def get_config() -> ConfigDict:
         }
     )
     config.hidden = (128,)
+    config.steps = 25_000
     config.protocols.authors = published_protocol()
     config.published = "table1"
     return config

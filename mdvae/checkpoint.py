@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 PyTree = Any
@@ -42,13 +44,26 @@ def _manager(directory: Path, *, create: bool) -> ocp.CheckpointManager:
         read_only=not create,
         enable_async_checkpointing=False,
     )
-    return ocp.CheckpointManager(directory.absolute(), options=options)
+    handler = ocp.StandardCheckpointHandler()
+    return ocp.CheckpointManager(directory.absolute(), options=options, item_handlers=handler)
 
 
 def save(directory: Path, step: int, state: PyTree) -> None:
-    """Saves a pytree of arrays; complete or not at all. The last two steps are kept."""
+    """Saves a pytree of arrays; complete or not at all. The last two steps are kept.
+
+    Where arrays are split over processes, all must call this, and each writes its own rows once.
+    """
     with _manager(directory, create=True) as manager:
         manager.save(step, args=ocp.args.StandardSave(state), force=True)
+
+
+def _restore_step(manager: ocp.CheckpointManager, step: int, template: PyTree) -> PyTree:
+    """A step's leading rows, as many as the template has."""
+    # All leaves of a stacked state have one row per slot.
+    n_rows = jax.tree.leaves(manager.item_metadata(step))[0].shape[0]
+    whole = jax.tree.map(lambda leaf: np.zeros((n_rows, *leaf.shape[1:]), leaf.dtype), template)
+    restored = manager.restore(step, args=ocp.args.StandardRestore(whole))
+    return jax.tree.map(lambda leaf, mine: np.asarray(leaf)[: len(mine)], restored, template)
 
 
 def restore(directory: Path, template: PyTree) -> Restored | None:
@@ -56,7 +71,9 @@ def restore(directory: Path, template: PyTree) -> Restored | None:
 
     Args:
         directory: where `save` wrote.
-        template: a pytree of NumPy arrays with the structure, shapes and dtypes to expect.
+        template: a pytree of NumPy arrays with the structure, shapes and dtypes to expect. Saved
+            arrays may have more rows (a slice is filled up to a multiple of the devices that it
+            ran on); these are dropped.
 
     Raises:
         DamagedError: where something was saved and none of it can be read.
@@ -67,7 +84,7 @@ def restore(directory: Path, template: PyTree) -> Restored | None:
     with _manager(directory, create=False) as manager:
         for step in sorted(manager.all_steps(), reverse=True):
             try:
-                state = manager.restore(step, args=ocp.args.StandardRestore(template))
+                state = _restore_step(manager, step, template)
             except Exception:
                 # Orbax raises many kinds for a damaged checkpoint; the one before it may be whole.
                 skipped.append(step)

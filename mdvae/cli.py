@@ -16,6 +16,7 @@ from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from mdvae.config import ConfigError, SweepConfig, resolve
+from mdvae.processes import Cluster
 
 USER_ERROR = 2
 INTERRUPTED = 75
@@ -28,6 +29,8 @@ class SweepArguments(NamedTuple):
     config: SweepConfig
     workdir: Path
     devices: int
+    cluster: Cluster
+    dry_run: bool
     command: str
 
 
@@ -50,6 +53,20 @@ def run_command(main: Callable[[Sequence[str]], int]) -> None:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).strip("'\"").replace("\\n", " ").split())
+
+
+def parse_flags(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
+    """Parses plain flags; returns the arguments that are none.
+
+    Raises:
+        ConfigError: one line on what is wrong.
+    """
+    try:
+        return values(list(argv))[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise ConfigError(f"--{error.flagname}: no such flag; see --help") from error
+    except flags.Error as error:
+        raise ConfigError(_one_line(error).removeprefix("flag ")) from error
 
 
 def _load_config(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
@@ -99,6 +116,11 @@ def parse_sweep(argv: Sequence[str], usage: str) -> SweepArguments | None:
     )
     flags.DEFINE_string("workdir", None, "run directory", flag_values=values)
     flags.DEFINE_integer("devices", 0, "devices to use", flag_values=values)
+    flags.DEFINE_boolean("dry_run", False, "print the plan alone", flag_values=values)
+    flags.DEFINE_boolean("distributed", False, "one of several processes", flag_values=values)
+    flags.DEFINE_string("coordinator", "", "host:port of process 0", flag_values=values)
+    flags.DEFINE_integer("num_processes", 1, "how many processes", flag_values=values)
+    flags.DEFINE_integer("process_id", 0, "which process this is", flag_values=values)
     stray = _load_config(argv, values)
     if stray:
         raise ConfigError(f"{stray[0]}: not a flag; settings are --config.field=value")
@@ -114,7 +136,29 @@ def parse_sweep(argv: Sequence[str], usage: str) -> SweepArguments | None:
         raise ConfigError(f"--devices: {devices} is not usable; it must be 0 or more")
     workdir = values["workdir"].value or f"runs/{config.name}"
     command = "python -m mdvae.sweep " + shlex.join(argv[1:])
-    return SweepArguments(config, Path(workdir), devices, command)
+    cluster = Cluster(
+        detect=bool(values["distributed"].value),
+        coordinator=str(values["coordinator"].value),
+        num_processes=int(values["num_processes"].value or 0),
+        process_id=int(values["process_id"].value or 0),
+    )
+    _check_cluster(cluster)
+    dry_run = bool(values["dry_run"].value)
+    return SweepArguments(config, Path(workdir), devices, cluster, dry_run, command)
+
+
+def _check_cluster(cluster: Cluster) -> None:
+    n, i, host = cluster.num_processes, cluster.process_id, cluster.coordinator
+    if n < 1:
+        raise ConfigError(f"--num_processes: {n} is not usable; it must be 1 or more")
+    if not 0 <= i < n:
+        raise ConfigError(f"--process_id: {i} is not usable; it must be from 0 to {n - 1}")
+    if n > 1 and not host:
+        raise ConfigError("--coordinator: missing; give the host:port of process 0")
+    if host and not re.fullmatch(r"[^:]+:\d+", host):
+        raise ConfigError(f"--coordinator: {host!r} is not usable; it must be host:port")
+    if host and cluster.detect:
+        raise ConfigError("--coordinator: stands beside --distributed; give one of the two")
 
 
 class Progress:

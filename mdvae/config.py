@@ -25,7 +25,7 @@ NUMBER_AXES = (
     "kl_warmup",
     "learning_rate",
 )
-STATIC_AXES = ("hidden", "decoder_hidden", "activation", "output", "batch_size")
+STATIC_AXES = ("hidden", "decoder_hidden", "activation", "encoder_input", "output", "batch_size")
 REQUIRED_AXES = ("kappa", "d", "r")
 
 OWN_PROTOCOL = "mdvae"
@@ -48,6 +48,8 @@ class SweepConfig:
         hidden, decoder_hidden: hidden layers of the encoder, from x to z, and of the decoder, from
             z to x; an empty decoder_hidden mirrors hidden.
         activation, output: of all hidden layers, and of the decoder.
+        encoder_input: "whitened" feeds the encoder training data of zero mean and unit covariance
+            (see `data.whitening`), "raw" feeds it x; the decoder always models x.
         sigma: standard deviation of normal noise added to x, off the manifold.
         log_gamma_init: initial value of the decoder's learned log variance.
         anneal: where log gamma is held, the fraction of the steps in which it moves linearly from
@@ -75,6 +77,7 @@ class SweepConfig:
     hidden: tuple[int, ...]
     decoder_hidden: tuple[int, ...]
     activation: str
+    encoder_input: str
     output: str
     sigma: float
     log_gamma_init: float
@@ -113,6 +116,7 @@ def default_config() -> Any:
             "hidden": (64,),
             "decoder_hidden": (),
             "activation": "relu",
+            "encoder_input": "whitened",
             "output": "sigmoid",
             "sigma": 0.0,
             "log_gamma_init": 0.0,
@@ -140,6 +144,7 @@ def published_protocol() -> Any:
             "hidden": (16,),
             "decoder_hidden": (),
             "activation": "relu",
+            "encoder_input": "raw",
             "output": "linear",
             "log_gamma_init": 0.0,
             "steps": 50_000,

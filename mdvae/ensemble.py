@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mdvae.grid import Cell
+from mdvae.processes import gather
 
 PyTree = Any
 Device = Any  # a jax.Device, which is no type to a type checker
@@ -51,8 +52,8 @@ class Shared(NamedTuple):
 
 
 def run_mesh(devices: Sequence[Device] | None = None) -> Mesh:
-    """A one-dimensional mesh over all local devices, or the given ones."""
-    return Mesh(np.array(devices if devices is not None else jax.local_devices()), (AXIS,))
+    """A one-dimensional mesh over all devices of all processes, or the given ones."""
+    return Mesh(np.array(devices if devices is not None else jax.devices()), (AXIS,))
 
 
 def split_runs(runs: Sequence[Run], n_slices: int, n_devices: int) -> list[Placement]:
@@ -140,13 +141,21 @@ def over_devices(
 
 
 def put_rows(tree: PyTree, mesh: Mesh) -> PyTree:
-    """Puts a tree of arrays on the devices, rows split evenly."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+    """Puts a tree of NumPy arrays on the devices, rows split evenly.
+
+    Each process puts the rows of its own devices; all must hold the same arrays.
+    """
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+
+    def put(leaf: np.ndarray) -> jax.Array:
+        return jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index])
+
+    return jax.tree.map(put, tree)
 
 
 def take_runs(tree: PyTree, n_runs: int) -> PyTree:
-    """The rows of the real runs, as NumPy arrays on the host."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:n_runs], jax.device_get(tree))
+    """The rows of the real runs, as NumPy arrays on every process's host."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:n_runs], gather(tree))
 
 
 def fill_slots(tree: PyTree, n_slots: int) -> PyTree:

@@ -21,8 +21,8 @@ class Cell:
         log_gamma: the level at which the log variance is held, or None where it is learned.
         anneal, kl_warmup: as in `SweepConfig`.
         learning_rate: peak of the schedule.
-        hidden, decoder_hidden, activation, output, batch_size: as in `SweepConfig`; equal within
-            a group.
+        hidden, decoder_hidden, activation, encoder_input, output, batch_size: as in `SweepConfig`;
+            equal within a group.
         name: short and unique within a sweep, such as "kappa20-d30-r6".
     """
 
@@ -39,6 +39,7 @@ class Cell:
     hidden: tuple[int, ...]
     decoder_hidden: tuple[int, ...]
     activation: str
+    encoder_input: str
     output: str
     batch_size: int
     name: str

@@ -20,34 +20,43 @@ GIB = 2**30
 MEMORY_SHARE = 0.7
 
 
-def set_up_devices(n_devices: int, n_runs: int) -> list[Device]:
-    """Gives a CPU one JAX device per core, and picks devices, never more than there are runs.
-
-    Raises:
-        ConfigError: where more devices are asked for than there are.
-    """
+def set_up_cpu() -> None:
+    """Gives a CPU one JAX device per core; to be called before JAX has touched a device."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         # Where JAX is running already, as in a notebook, its devices stay as they are.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", cores or 1)
-    devices = jax.local_devices()
-    if n_devices > len(devices):
-        raise ConfigError(
-            f"--devices: {n_devices} is more than there are; give up to {len(devices)}"
-        )
-    return devices[: min(n_devices or len(devices), n_runs)]
+
+
+def pick_devices(n_devices: int, n_runs: int) -> list[Device]:
+    """The first n_devices of each process, or all; of a single process never more than runs.
+
+    Raises:
+        ConfigError: where more devices are asked for than there are.
+    """
+    local = jax.local_devices()
+    if n_devices > len(local):
+        raise ConfigError(f"--devices: {n_devices} is more than there are; give up to {len(local)}")
+    n_devices = n_devices or len(local)
+    if jax.process_count() == 1:
+        return local[: min(n_devices, n_runs)]
+    by_process: dict[int, list[Device]] = {}
+    for device in jax.devices():
+        by_process.setdefault(device.process_index, []).append(device)
+    return [device for mine in by_process.values() for device in mine[:n_devices]]
 
 
 def memory_budget(config: SweepConfig, devices: Sequence[Device]) -> int:
-    """Bytes that a device may use."""
+    """Bytes that a device of this process may use."""
     if config.memory_gib > 0:
         return int(config.memory_gib * GIB)
-    stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
+    mine = [device for device in devices if device.process_index == jax.process_index()]
+    stats = mine[0].memory_stats() if mine[0].platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(MEMORY_SHARE * stats["bytes_limit"])
     free = min([psutil.virtual_memory().available, *_container_limit()])
-    return int(MEMORY_SHARE * free / len(devices))
+    return int(MEMORY_SHARE * free / len(mine))
 
 
 def _container_limit() -> list[int]:

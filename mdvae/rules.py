@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 ACTIVATIONS = ("relu", "prelu", "tanh", "softplus", "linear")
+ENCODER_INPUTS = ("whitened", "raw")
 OUTPUTS = ("sigmoid", "linear")
 PRESETS = ("authors", "paper")
 SIZE_AXES = ("kappa", "d", "r")
@@ -53,6 +54,7 @@ RULES = {
     "hidden": (_is_hidden, "a tuple of layer widths of 1 or more, such as (64,)"),
     "decoder_hidden": (_is_hidden, "a tuple of layer widths of 1 or more, or () to mirror hidden"),
     "activation": _one_of(ACTIVATIONS),
+    "encoder_input": _one_of(ENCODER_INPUTS),
     "output": _one_of(OUTPUTS),
     "log_gamma_init": (_is_number, "a finite number"),
     "log_gamma": (_is_number, "a finite number"),

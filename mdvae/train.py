@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 
 from mdvae.config import SweepConfig
 from mdvae.data import synthetic
+from mdvae.data.whitening import Whitening, fit_whitening
 from mdvae.ensemble import (
     Placement,
     Run,
@@ -29,7 +30,7 @@ from mdvae.ensemble import (
     take_runs,
 )
 from mdvae.grid import Group
-from mdvae.methods import Evaluation, Info, Method, TrainState, cell_hparams
+from mdvae.methods import INPUT, Evaluation, Info, Method, TrainState, cell_hparams
 
 PyTree = Any
 
@@ -61,12 +62,14 @@ class Slice(NamedTuple):
     Attributes:
         placement: which run sits in which slot.
         data: {"x": [data sets, d, n_train + wrap]}.
+        inputs: the whitening of each data set, or None where the encoder is fed raw data.
         per_run: hparams and indices into the shared tables, [slots] each.
         seeds: the shared table of seeds.
     """
 
     placement: Placement
     data: dict[str, jax.Array]
+    inputs: Whitening | None
     per_run: dict[str, Any]
     seeds: jax.Array
 
@@ -150,7 +153,9 @@ class Trainer:
         data = [share(data_keys(placement), self._n_devices) for placement in placements]
         self._n_seeds = max(len(table.table) for table in seeds) // self._n_devices
         self._n_data = max(len(table.table) for table in data) // self._n_devices
+        self._whitened = group.cells[0].encoder_input == "whitened"
         self._make = over_devices(self._make_local, mesh, 1)
+        self._pick = over_devices(lambda table, rows: table[rows], mesh, 2)
         self._chunk = over_devices(self._chunk_local, mesh, 4, 2, donate=(0,))
         self._evaluate = over_devices(self._evaluate_local, mesh, 3)
 
@@ -165,9 +170,11 @@ class Trainer:
             "data": data.index,
         }
         table = put_rows(_stack_keys(data.table), self._mesh)  # type: ignore[arg-type]
+        data = self._make(table)
         return Slice(
             placement=placement,
-            data=self._make(table),
+            data=data,
+            inputs=self._fit_inputs(data["x"]) if self._whitened else None,
             per_run=put_rows(per_run, self._mesh),
             seeds=put_rows(np.array(seeds.table, np.uint32), self._mesh),
         )
@@ -200,8 +207,9 @@ class Trainer:
             for i, seed in enumerate(seeds)
         }
 
-    def init(self, placement: Placement) -> EnsembleState:
+    def init(self, part: Slice) -> EnsembleState:
         """Initial states of a slice, on the devices."""
+        placement = part.placement
 
         def start(run: Run) -> TrainState:
             state = self._initial[run.seed, run.cell.kappa, run.cell.d]
@@ -209,7 +217,13 @@ class Trainer:
             return state._replace(params={**state.params, "log_gamma": level})
 
         states = jax.tree.map(lambda *leaves: np.stack(leaves), *map(start, placement.slots))
-        return put_rows(EnsembleState(states, _zero_meter(len(placement.slots))), self._mesh)
+        state = put_rows(EnsembleState(states, _zero_meter(len(placement.slots))), self._mesh)
+        if part.inputs is None:
+            return state
+        mine = jax.tree.map(lambda table: self._pick(table, part.per_run["data"]), part.inputs)
+        return state._replace(
+            train=state.train._replace(params={**state.train.params, INPUT: mine})
+        )
 
     def chunk(self, part: Slice, state: EnsembleState, start: int, n_steps: int) -> EnsembleState:
         """Takes n_steps steps from step `start` on; the given state is used up."""
@@ -221,12 +235,12 @@ class Trainer:
         evaluation = self._evaluate(state.train, part.per_run, keys)
         return take_runs(evaluation, part.placement.n_runs)
 
-    def to_host(self, part: Slice, state: EnsembleState) -> EnsembleState:
-        """The real runs' state, to be saved; independent of the number of devices."""
-        return take_runs(state, part.placement.n_runs)
+    def template(self, part: Slice) -> EnsembleState:
+        """Zeros like the real runs' state on the host, whatever the number of devices."""
+        return state_template(self._method, self._group, part.placement.n_runs)
 
     def from_host(self, part: Slice, state: EnsembleState) -> EnsembleState:
-        """The inverse of `to_host`, on this trainer's devices."""
+        """Puts the real runs' state on this trainer's devices."""
         return put_rows(fill_slots(state, len(part.placement.slots)), self._mesh)
 
     def read_meter(
@@ -252,6 +266,25 @@ class Trainer:
             r_max=self._group.r,
             sigma=key.sigma if noisy else None,
         )
+
+    def _fit_inputs(self, x: jax.Array) -> Whitening:
+        """The whitening of each data set, rows on the device that holds it."""
+        fits: dict[int, Whitening] = {}
+        for shard in x.addressable_shards:
+            first = shard.index[0].start or 0
+            for i, x_DN in enumerate(np.asarray(shard.data)):
+                fits[first + i] = fit_whitening(x_DN[:, : self._config.n_train])
+
+        def place(name: str) -> jax.Array:
+            sample = getattr(next(iter(fits.values())), name)
+
+            def rows(index: Any) -> np.ndarray:
+                return np.stack([getattr(fits[i], name) for i in range(x.shape[0])[index[0]]])
+
+            shape = (x.shape[0], *sample.shape)
+            return jax.make_array_from_callback(shape, x.sharding, rows)
+
+        return Whitening(place("mean"), place("matrix"))
 
     def _make_local(self, data_keys: DataKey) -> dict[str, jax.Array]:
         n, wrap = self._config.n_train, wrap_length(self._batch_size, self._config.n_train)

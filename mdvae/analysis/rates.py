@@ -32,7 +32,7 @@ NAN = float("nan")
 
 
 class Estimate(NamedTuple):
-    """A value with a 95 % bootstrap interval; nan where unknown."""
+    """A value with a 95 % interval from a bootstrap; nan where unknown."""
 
     value: float
     low: float
@@ -96,13 +96,18 @@ def fit_slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (y * centred).sum(axis=-1) / (centred**2).sum()
 
 
+def _student(n_seeds: int) -> float:
+    return float(scipy.stats.t.ppf(QUANTILES[1], n_seeds - 1))
+
+
 def _exponent(levels: np.ndarray, log_recon_SL: np.ndarray) -> tuple[float, float]:
     """Slope of log Recon over some levels: mean over seeds, and half of its 95 % interval."""
     slopes = fit_slope(levels, log_recon_SL)
-    if len(slopes) == 1:
+    n_seeds = len(slopes)
+    if n_seeds == 1:
         return float(slopes[0]), 0.0
-    quantile = scipy.stats.t.ppf(QUANTILES[1], len(slopes) - 1)
-    return float(slopes.mean()), float(quantile * slopes.std(ddof=1) / len(slopes) ** 0.5)
+    half = _student(n_seeds) * slopes.std(ddof=1) / n_seeds**0.5
+    return float(slopes.mean()), float(half)
 
 
 def select_window(levels: np.ndarray, log_recon_SL: np.ndarray) -> Window | None:
@@ -154,11 +159,22 @@ def split_variances(ratios_LK: np.ndarray, min_gap: float) -> tuple[np.ndarray, 
     return np.array(active), np.array(inactive)
 
 
-def _estimate(value: np.ndarray, draws: np.ndarray) -> Estimate:
+def _estimate(value: float, draws: np.ndarray, n_seeds: int = 1) -> Estimate:
+    """A value with the interval that its bootstrap draws imply.
+
+    Draws of few seeds spread too little, by sqrt((n - 1) / n), and their percentiles know nothing
+    of the heavy tails of so small a sample: with three seeds the percentile interval is almost
+    three times too narrow. Over seeds, the draws' standard deviation is therefore corrected and
+    taken with Student's quantile (Hesterberg, 2015, section 4.2, has the same factors).
+    """
     finite = draws[np.isfinite(draws)]
     if len(finite) < 2 or not np.isfinite(value):
         return Estimate(float(value), NAN, NAN)
-    low, high = np.quantile(finite, QUANTILES)
+    if n_seeds == 1:
+        low, high = np.quantile(finite, QUANTILES)
+    else:
+        half = _student(n_seeds) * finite.std() * (n_seeds / (n_seeds - 1)) ** 0.5
+        low, high = value - half, value + half
     return Estimate(float(value), float(low), float(high))
 
 
@@ -171,7 +187,7 @@ def _bootstrap(values_SLB: np.ndarray, statistic, generator: np.random.Generator
         blocks = generator.integers(n_blocks, size=(n_seeds, n_blocks))
         drawn = np.take_along_axis(values_SLB[seeds], blocks[:, None, :], axis=2)
         draws.append(statistic(drawn.mean(axis=2)))
-    return _estimate(statistic(values_SLB.mean(axis=2)), np.array(draws))
+    return _estimate(statistic(values_SLB.mean(axis=2)), np.array(draws), n_seeds)
 
 
 def ladder_rates(
@@ -211,7 +227,7 @@ def ladder_rates(
         if len(slopes) == 1:
             return Estimate(float(slopes[0]), NAN, NAN)
         picks = generator.integers(len(slopes), size=(DRAWS, len(slopes)))
-        return _estimate(slopes.mean(), slopes[picks].mean(axis=1))
+        return _estimate(slopes.mean(), slopes[picks].mean(axis=1), len(slopes))
 
     nelbo = _bootstrap(nelbo_SLB[:, part], lambda v: slope(2.0 * v), generator)
     scaled = recon_SLB[:, part] / np.exp(inside)[:, None]
@@ -257,4 +273,5 @@ def trajectory_rates(
         picks = generator.integers(len(pieces), size=len(pieces))
         index = np.concatenate([pieces[pick] for pick in picks])
         draws.append(d - fit_slope(x[index], y[index]) if np.ptp(x[index]) > 0 else NAN)
-    return TrajectoryRates(first, span, _estimate(d - fit_slope(x, y), np.array(draws)))
+    r_hat = float(d - fit_slope(x, y))
+    return TrajectoryRates(first, span, _estimate(r_hat, np.array(draws)))

@@ -10,12 +10,16 @@ from mdvae.grid import Cell
 PyTree = Any
 Batch = dict[str, jax.Array]
 
+# The name of the params that are not trained.
+INPUT = "input"
+
 
 class TrainState(NamedTuple):
     """What carries over from step to step.
 
     Attributes:
-        params: {"encoder": ..., "decoder": ..., "log_gamma": scalar}.
+        params: {"encoder": ..., "decoder": ..., "log_gamma": scalar}, and "input", a fixed
+            `Whitening`, where the encoder is fed whitened data.
         opt_state: of the optimiser.
         step: how many steps were taken, int32 scalar.
     """

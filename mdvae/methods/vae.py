@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from mdvae import distributions, objective
+from mdvae.data.whitening import apply_whitening, identity
 from mdvae.grid import Cell, Group
-from mdvae.methods import Batch, Evaluation, Hparams, Info, Method, TrainState
+from mdvae.methods import INPUT, Batch, Evaluation, Hparams, Info, Method, TrainState
 from mdvae.methods.optimiser import one_cycle_adam
 from mdvae.networks import Networks, mlp_networks
 
@@ -20,8 +21,27 @@ def cell_networks(cell: Cell) -> Networks:
 
 
 def sized_networks(cell: Cell, kappa: int, d: int) -> Networks:
-    """A cell's kind of networks at other widths, such as its group's padded ones."""
-    return mlp_networks(kappa, d, cell.hidden, cell.decoder_hidden, cell.activation, cell.output)
+    """A cell's kind of networks at other widths, such as its group's padded ones.
+
+    Where the encoder is fed whitened data, params have the map as "input": the identity at first.
+    """
+    mlp = mlp_networks(kappa, d, cell.hidden, cell.decoder_hidden, cell.activation, cell.output)
+    if cell.encoder_input == "raw":
+        return mlp
+
+    def init(key: jax.Array) -> Params:
+        return {**mlp.init(key), INPUT: identity(d)}
+
+    def encode(params: Params, x_DB: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return mlp.encode(params, apply_whitening(params[INPUT], x_DB))
+
+    return mlp._replace(init=init, encode=encode)
+
+
+def _split(params: Params) -> tuple[Params, Params]:
+    """Params that are trained, and those that are not."""
+    trained = {name: part for name, part in params.items() if name != INPUT}
+    return trained, {name: part for name, part in params.items() if name == INPUT}
 
 
 def vae(group: Group, steps: int, warmup: float) -> Method:
@@ -36,7 +56,7 @@ def vae(group: Group, steps: int, warmup: float) -> Method:
 
     def init(key: jax.Array, cell: Cell) -> TrainState:
         params = {**cell_networks(cell).init(key), "log_gamma": jnp.zeros(())}
-        return TrainState(params, optimiser.init(params), jnp.zeros((), jnp.int32))
+        return TrainState(params, optimiser.init(_split(params)[0]), jnp.zeros((), jnp.int32))
 
     def noise(key: jax.Array, batch_size: int) -> jax.Array:
         return jax.random.normal(key, (group.kappa, batch_size))
@@ -56,12 +76,14 @@ def vae(group: Group, steps: int, warmup: float) -> Method:
         )
 
     def loss(
-        params: Params,
+        trained: Params,
+        fixed: Params,
         batch: Batch,
         noise_KB: jax.Array,
         hparams: Hparams,
         kl_weight: jax.Array,
     ) -> tuple[jax.Array, Info]:
+        params = {**trained, **fixed}
         example_terms, _ = terms(params, batch["x"], noise_KB, hparams)
         nelbo = jnp.mean(example_terms.nelbo)
         recon, kl = jnp.mean(example_terms.recon), jnp.mean(example_terms.kl)
@@ -80,15 +102,16 @@ def vae(group: Group, steps: int, warmup: float) -> Method:
         level = hparams.log_gamma_init + share * (hparams.log_gamma - hparams.log_gamma_init)
         is_held = hparams.held > 0
         log_gamma = jnp.where(is_held, level, state.params["log_gamma"])
-        params = {**state.params, "log_gamma": log_gamma}
+        trained, fixed = _split({**state.params, "log_gamma": log_gamma})
         kl_weight = ramp(state.step, hparams.kl_warmup)
-        grads, info = jax.grad(loss, has_aux=True)(params, batch, noise_KB, hparams, kl_weight)
+        gradient = jax.grad(loss, has_aux=True)
+        grads, info = gradient(trained, fixed, batch, noise_KB, hparams, kl_weight)
         # A parameter whose gradient is always zero is left alone by Adam.
         grads["log_gamma"] = jnp.where(is_held, 0.0, grads["log_gamma"])
-        params, opt_state = optimiser.update(
-            params, grads, state.opt_state, state.step, hparams.learning_rate
+        trained, opt_state = optimiser.update(
+            trained, grads, state.opt_state, state.step, hparams.learning_rate
         )
-        return TrainState(params, opt_state, state.step + 1), info
+        return TrainState({**trained, **fixed}, opt_state, state.step + 1), info
 
     def evaluate(
         state: TrainState, batch: Batch, noise_KB: jax.Array, hparams: Hparams

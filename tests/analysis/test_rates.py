@@ -87,6 +87,18 @@ def test_ladder_without_a_window_is_flagged():
     assert np.isnan(rates.r_hat_slope.value)
 
 
+def test_interval_over_few_seeds_covers_the_truth():
+    """Ladders of three seeds whose slopes scatter about 1: about 95 % of intervals contain it."""
+    rng, covered, ladders = np.random.default_rng(3), 0, 150
+    levels, nelbo, _, ratios, d, gap = ladder()
+    for _ in range(ladders):
+        slopes = 1.0 + 0.03 * rng.normal(size=(3, 1, 1))
+        recon = np.exp(slopes * levels[:, None]) * np.ones((3, len(levels), 5))
+        estimate = ladder_rates(levels, nelbo[..., :5], recon, ratios, d, gap).recon
+        covered += estimate.low <= 1.0 <= estimate.high
+    assert 0.89 <= covered / ladders <= 1.0
+
+
 def test_interval_covers_seeds():
     narrow, wide = (ladder_rates(*ladder(noise=noise)) for noise in (0.001, 0.1))
     widths = [rates.r_hat_recon.high - rates.r_hat_recon.low for rates in (narrow, wide)]

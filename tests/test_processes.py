@@ -1,0 +1,153 @@
+"""Several processes and many devices: the same numbers as one, and any number can resume."""
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdvae import processes
+from mdvae.rules import ConfigError
+
+ROOT = Path(__file__).parents[1]
+TINY = str(ROOT / "tests" / "configs" / "tiny.py")
+EXACT = ("cell", "seed", "status", "steps", "ad", "ad_gap")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def start(path, *flags, n_processes=1, environment=None):
+    port = free_port()
+    several = [f"--coordinator=localhost:{port}", f"--num_processes={n_processes}"]
+    commands = [
+        [sys.executable, "-m", "mdvae.sweep", f"--config={TINY}", f"--workdir={path}", *flags]
+        + ([*several, f"--process_id={i}"] if n_processes > 1 else [])
+        for i in range(n_processes)
+    ]
+    return [
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
+        for command in commands
+    ]
+
+
+def finish(started, code=0):
+    outputs = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [code] * len(started), outputs
+    return outputs
+
+
+def rows(path):
+    with open(path / "results.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_equal_results(path, expected):
+    mine, theirs = rows(path), rows(expected)
+    assert len(mine) == len(theirs) == 10
+    for row, other in zip(mine, theirs, strict=True):
+        assert [row[name] for name in EXACT] == [other[name] for name in EXACT]
+        for name in ("nelbo", "recon", "kl", "gamma"):
+            np.testing.assert_allclose(float(row[name]), float(other[name]), rtol=2e-3, atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """The run directory of one process on one device."""
+    path = tmp_path_factory.mktemp("single") / "run"
+    finish(start(path, "--devices=1"))
+    return path
+
+
+def test_eight_devices_equal_one(single, tmp_path):
+    flags = "--xla_force_host_platform_device_count=8"
+    finish(start(tmp_path / "run", "--devices=8", environment={"XLA_FLAGS": flags}))
+    assert_equal_results(tmp_path / "run", single)
+
+
+def test_two_processes_equal_one(single, tmp_path):
+    outputs = finish(start(tmp_path / "run", n_processes=2))
+    assert_equal_results(tmp_path / "run", single)
+    assert "report:" in outputs[0][0]
+    assert outputs[1][0] == ""  # the second one says nothing
+    assert (tmp_path / "run" / "report.md").is_file()
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert len(metrics) == len(set(metrics)) == 3 * 10
+    # Each process has written its own rows of the checkpoint.
+    (slice_,) = (tmp_path / "run" / "checkpoints").iterdir()
+    shards = {p.name for step in slice_.iterdir() for p in step.rglob("ocdbt.process_*")}
+    assert shards == {"ocdbt.process_0", "ocdbt.process_1"}
+
+
+def test_what_two_processes_began_one_ends(single, tmp_path):
+    path = tmp_path / "run"
+    longer = ("--config.steps=100000", "--config.log_every=50000", "--config.save_every=50000")
+    started = start(path, *longer, n_processes=2)
+    deadline = time.monotonic() + 120
+    while not (path / "manifest.json").is_file() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(5)
+    started[1].send_signal(signal.SIGTERM)  # the others must hear of it
+    outputs = finish(started, code=75)
+    assert "stopped by another process; saved" in outputs[0][0]
+    (slice_,) = (path / "checkpoints").iterdir()
+    (step,) = [int(p.name) for p in slice_.iterdir() if p.name.isdigit()]
+    (again,) = start(path, *longer)
+    time.sleep(5)
+    again.send_signal(signal.SIGTERM)
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 75, output
+    assert f"resuming from step {step:,}" in output
+
+
+def test_a_mistake_ends_all_processes(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    outputs = finish(start(tmp_path, n_processes=2), code=2)
+    assert outputs[0][1].count("error: workdir") == 1
+    assert "Traceback" not in outputs[0][1] + outputs[1][1]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_alone_values_are_shared_with_nobody():
+    assert processes.agree(1.5, True) == [1.5, True]
+    assert processes.share({"a": [1, None]}) == {"a": [1, None]}
+    assert processes.on_first(lambda: 3) == 3
+
+    def refuse():
+        raise ConfigError("workdir: no")
+
+    with pytest.raises(ConfigError, match="workdir: no"):
+        processes.on_first(refuse)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--num_processes=0"], "--num_processes: 0 is not usable; it must be 1 or more"),
+        (["--process_id=1"], "--process_id: 1 is not usable; it must be from 0 to 0"),
+        (["--num_processes=2"], "--coordinator: missing; give the host:port of process 0"),
+        (["--coordinator=here"], "--coordinator: 'here' is not usable; it must be host:port"),
+        (["--coordinator=a:1", "--distributed"], "--coordinator: stands beside --distributed"),
+        (["--distributed"], "--distributed: the processes did not find each other"),
+    ],
+)
+def test_flags_that_cannot_be_used(tmp_path, flags, message):
+    ((_, error),) = finish(start(tmp_path / "run", *flags), code=2)
+    assert error.startswith(f"error: {message}")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
