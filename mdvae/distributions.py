@@ -20,6 +20,7 @@ def kl_normal(
     1/2 [s_q/s_p + (m_q - m_p)^2/s_p - 1 + log s_p - log s_q], s the variances; the default p is
     the standard normal prior.
     """
-    ratio = jnp.exp(logvar_q - logvar_p)
+    # A square, so that the compiler sees the exponential that `reparameterise` needs as well.
+    ratio = jnp.exp(0.5 * (logvar_q - logvar_p)) ** 2
     squared = (mean_q - mean_p) ** 2 * jnp.exp(-jnp.asarray(logvar_p, mean_q.dtype))
     return 0.5 * (ratio + squared - 1.0 + logvar_p - logvar_q)

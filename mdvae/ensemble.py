@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mdvae.grid import Cell
+from mdvae.methods import Info, TrainState
 from mdvae.processes import gather
 
 PyTree = Any
@@ -49,6 +50,13 @@ class Shared(NamedTuple):
 
     table: tuple[Hashable, ...]
     index: np.ndarray
+
+
+class EnsembleState(NamedTuple):
+    """The stacked train states, and sums of `Info` since the last line of metrics."""
+
+    train: TrainState
+    meter: Info
 
 
 def run_mesh(devices: Sequence[Device] | None = None) -> Mesh:

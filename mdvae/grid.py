@@ -68,6 +68,10 @@ class Cell:
         return self.r < self.d and self.kappa >= self.r and self.sigma == 0
 
 
+# Each costs a second of compiling; a step is taken at the size of its class.
+MAX_CLASSES = 6
+
+
 class Group(NamedTuple):
     """Cells that one compiled program runs, and the sizes that they are padded to."""
 
@@ -118,6 +122,25 @@ def make_cells(config: SweepConfig) -> tuple[Cell, ...]:
                 },
             )
     return tuple(cells.values())
+
+
+def size_classes(group: Group) -> tuple[Group, ...]:
+    """A group's cells in up to MAX_CLASSES parts of like size, each with sizes of its own.
+
+    Every pair of true sizes (kappa, d) is a class where there are few enough of them; otherwise
+    neighbours by size share one, at the larger size.
+    """
+    sizes = sorted({(cell.d, cell.kappa) for cell in group.cells})
+    per_class = -(-len(sizes) // MAX_CLASSES)
+    parts = [sizes[i : i + per_class] for i in range(0, len(sizes), per_class)]
+    return tuple(
+        group._replace(
+            cells=tuple(cell for cell in group.cells if (cell.d, cell.kappa) in part),
+            d=max(d for d, _ in part),
+            kappa=max(kappa for _, kappa in part),
+        )
+        for part in parts
+    )
 
 
 def make_groups(cells: tuple[Cell, ...], group_by: tuple[str, ...] = ()) -> tuple[Group, ...]:

@@ -12,11 +12,12 @@ import numpy as np
 
 from mdvae import checkpoint, rundir
 from mdvae.config import SweepConfig
+from mdvae.data.sets import make_samples
 from mdvae.ensemble import unpad_like
 from mdvae.grid import Cell, Group, make_cells, make_groups
 from mdvae.methods import Method
 from mdvae.methods.vae import cell_networks, vae
-from mdvae.train import make_samples, state_template
+from mdvae.train import state_template
 
 PyTree = Any
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,11 +11,11 @@ import numpy as np
 from jax import lax
 
 from mdvae.config import SweepConfig
-from mdvae.ensemble import Device, Run, over_devices, run_mesh, split_runs
+from mdvae.ensemble import Device, EnsembleState, Run, over_devices, run_mesh, split_runs
 from mdvae.flops import step_flops
 from mdvae.grid import Cell, make_cells, make_groups
 from mdvae.loading import make_method
-from mdvae.train import EnsembleState, Slice, Trainer
+from mdvae.train import Slice, Trainer
 
 PRODUCT_SIZE = 2048
 COPY_FLOATS = 2**25
@@ -123,7 +124,8 @@ def training_rate(
     runs = [Run(cell, seed) for seed in range(n_seeds) for cell in group.cells][:n_runs]
     devices = devices[: min(len(devices), n_runs)]
     placements = split_runs(runs, 1, len(devices))
-    trainer = Trainer(config, group, make_method(config, group), run_mesh(devices), placements)
+    make = partial(make_method, config)
+    trainer = Trainer(config, group, make, run_mesh(devices), placements)
     trial = try_training(trainer, lambda: trainer.load(placements[0]), seconds, repeats)
     samples = n_runs * group.cells[0].batch_size
     flops = sum(step_flops(run.cell) for run in runs)

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import jax
 
+from mdvae.chunks import block_length, wrap_length
 from mdvae.config import SweepConfig
 from mdvae.ensemble import Placement, Run, share, split_runs
 from mdvae.grid import Group
-from mdvae.methods import Method
-from mdvae.train import data_keys, padded_shapes, wrap_length
+from mdvae.methods import Method, padded_shapes
+from mdvae.train import data_keys
 
 FLOAT_BYTES = 4
 
@@ -19,9 +20,9 @@ def bytes_per_device(
 ) -> int:
     """Memory that one device needs for n_runs runs on n_data data sets, estimated.
 
-    Counts the data and the making of one more data set, params with Adam's two moments and their
-    successors, and the activations of a step and of an evaluation: of one run where the axis of
-    runs is a loop (`looped`), of all runs where it is vmapped.
+    Counts the noise of a block of steps, the data and the making of one more data set, params with
+    Adam's two moments and their successors, and the activations of a step and of an evaluation: of
+    one run where the axis of runs is a loop (`looped`), of all runs where it is vmapped.
     """
     cell = group.cells[0]
     widths = (
@@ -33,8 +34,10 @@ def bytes_per_device(
     data = (config.n_train + wrap_length(cell.batch_size, config.n_train)) * group.d
     making = config.n_train * (2 * group.d + 4 * group.r)
     active = 1 if looped else n_runs
+    noise = min(n_runs, config.seeds) * block_length(group) * group.kappa * cell.batch_size
     floats = (
-        n_data * data
+        noise
+        + n_data * data
         + (1 if looped else n_data) * making
         + n_runs * 6 * n_params
         + active * (samples * widths + config.n_eval * (group.d + 4 * group.r))

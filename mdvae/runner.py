@@ -13,9 +13,9 @@ import numpy as np
 
 from mdvae import checkpoint, cli, processes, rundir
 from mdvae.config import SweepConfig
-from mdvae.ensemble import Placement
+from mdvae.ensemble import EnsembleState, Placement
 from mdvae.methods import Evaluation
-from mdvae.train import EnsembleState, Slice, Trainer
+from mdvae.train import Slice, Trainer
 
 CALL_SECONDS = 1.0
 

@@ -23,6 +23,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def _make_jobs(
     """All slices of all groups; a resumed run keeps the number of slices that it began with."""
     seeds = range(config.seed, config.seed + config.seeds)
     (budget,) = processes.share([memory_budget(config, devices)])
-    jobs = []
+    jobs, mesh = [], run_mesh(devices)
     for i, group in enumerate(groups):
         runs = [Run(cell, seed) for seed in seeds for cell in group.cells]
         method = make_method(config, group)
@@ -65,7 +66,7 @@ def _make_jobs(
                 )
         else:
             placements = split_runs(runs, slices[i], len(devices))
-        trainer = Trainer(config, group, method, run_mesh(devices), placements)
+        trainer = Trainer(config, group, partial(make_method, config), mesh, placements)
         for k, placement in enumerate(placements):
             name = f"group {i + 1}/{len(groups)}" if len(groups) > 1 else "sweep"
             if len(placements) > 1:

@@ -1,24 +1,24 @@
 """Training a slice of an ensemble: programs from arrays to arrays. No files, no logs.
 
-Keys derive from (seed, purpose, step) alone, so nothing random is stored and a resumed run
-draws what an uninterrupted one would.
+Keys derive from (seed, purpose, step) alone (`keys`), so nothing random is stored and a resumed
+run draws what an uninterrupted one would.
 """
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import Mesh
 
+from mdvae.chunks import class_of, loop_classes, make_chunk, wrap_length
 from mdvae.config import SweepConfig
-from mdvae.data import synthetic
+from mdvae.data.sets import DataKey, data_key, make_samples
 from mdvae.data.whitening import Whitening, fit_whitening
 from mdvae.ensemble import (
+    EnsembleState,
     Placement,
     Run,
     fill_slots,
@@ -30,30 +30,18 @@ from mdvae.ensemble import (
     take_runs,
 )
 from mdvae.grid import Group
-from mdvae.methods import INPUT, Evaluation, Info, Method, TrainState, cell_hparams
-
-PyTree = Any
-
-# What a key is for; part of every key, so that no two uses meet.
-_PURPOSES = (
-    "init",
-    "manifold",
-    "train",
-    "eval",
-    "step",
-    "eval_noise",
-    "train_sigma",
-    "eval_sigma",
+from mdvae.keys import purpose_key
+from mdvae.methods import (
+    INPUT,
+    Evaluation,
+    Info,
+    Method,
+    TrainState,
+    cell_hparams,
+    padded_shapes,
 )
 
-
-class DataKey(NamedTuple):
-    """What a data set depends on: runs that agree in it share one."""
-
-    seed: int
-    d: int
-    r: int
-    sigma: float
+PyTree = Any
 
 
 class Slice(NamedTuple):
@@ -74,60 +62,6 @@ class Slice(NamedTuple):
     seeds: jax.Array
 
 
-class EnsembleState(NamedTuple):
-    """The stacked train states, and sums of `Info` since the last line of metrics."""
-
-    train: TrainState
-    meter: Info
-
-
-def purpose_key(seed: jax.Array | int, purpose: str) -> jax.Array:
-    """The key of a seed for one purpose."""
-    return jax.random.fold_in(jax.random.key(seed), _PURPOSES.index(purpose))
-
-
-def _prng_key(seed: jax.Array | int, d: jax.Array | int, r: jax.Array | int, purpose: str):
-    return jax.random.fold_in(jax.random.fold_in(purpose_key(seed, purpose), d), r)
-
-
-def make_samples(
-    seed: jax.Array | int,
-    d: jax.Array | int,
-    r: jax.Array | int,
-    *,
-    n: int,
-    purpose: str,
-    preset: str,
-    d_max: int,
-    r_max: int,
-    sigma: jax.Array | float | None = None,
-) -> jax.Array:
-    """Samples of the manifold that belongs to (seed, d, r), [d_max, n].
-
-    Args:
-        sigma: standard deviation of normal noise added to x; None draws none.
-        purpose: "train" or "eval"; the manifold is the same, the samples are independent.
-    """
-    manifold = synthetic.draw_manifold(
-        _prng_key(seed, d, r, "manifold"), r, d, r_max=r_max, d_max=d_max, preset=preset
-    )
-    x_DN, _ = synthetic.sample(_prng_key(seed, d, r, purpose), manifold, n)
-    if sigma is None:
-        return x_DN
-    return synthetic.add_noise(_prng_key(seed, d, r, f"{purpose}_sigma"), x_DN, manifold, sigma)
-
-
-def wrap_length(batch_size: int, n_train: int) -> int:
-    """Samples repeated at the end of the data, so that a batch may start anywhere."""
-    return batch_size if batch_size < n_train else 0
-
-
-def padded_shapes(method: Method, group: Group) -> TrainState:
-    """Shapes and dtypes of a group's padded train state: those of its widest cell's."""
-    widest = dataclasses.replace(group.cells[0], kappa=group.kappa, d=group.d, r=group.r)
-    return jax.eval_shape(lambda key: method.init(key, widest), jax.random.key(0))
-
-
 class Trainer:
     """The compiled programs of one group: make, init, chunk, evaluate.
 
@@ -138,13 +72,14 @@ class Trainer:
         self,
         config: SweepConfig,
         group: Group,
-        method: Method,
+        make_method: Callable[[Group], Method],
         mesh: Mesh,
         placements: Sequence[Placement],
     ):
         self._config = config
         self._group = group
-        self._method = method
+        self._method = make_method(group)
+        self._classes = loop_classes(group)
         self._mesh = mesh
         self._placements = placements
         self._n_devices = mesh.devices.size
@@ -156,18 +91,20 @@ class Trainer:
         self._whitened = group.cells[0].encoder_input == "whitened"
         self._make = over_devices(self._make_local, mesh, 1)
         self._pick = over_devices(lambda table, rows: table[rows], mesh, 2)
-        self._chunk = over_devices(self._chunk_local, mesh, 4, 2, donate=(0,))
+        self._chunk = over_devices(make_chunk(config, group, make_method), mesh, 4, 2, donate=(0,))
         self._evaluate = over_devices(self._evaluate_local, mesh, 3)
 
     def load(self, placement: Placement) -> Slice:
         """Makes the data of a slice and puts all that it needs on the devices."""
         hparams = [cell_hparams(run.cell) for run in placement.slots]
+        sizes = [class_of(run.cell, self._classes) for run in placement.slots]
         seeds = share(_seeds(placement), self._n_devices, self._n_seeds)
         data = share(data_keys(placement), self._n_devices, self._n_data)
         per_run = {
             "hparams": jax.tree.map(lambda *values: np.array(values, np.float32), *hparams),
             "seed": seeds.index,
             "data": data.index,
+            "size": np.array(sizes, np.int32),
         }
         table = put_rows(_stack_keys(data.table), self._mesh)  # type: ignore[arg-type]
         data = self._make(table)
@@ -295,38 +232,6 @@ class Trainer:
 
         return {"x": map_runs(make, data_keys)}
 
-    def _chunk_local(self, state, data, per_run, seeds, start, n_steps) -> EnsembleState:
-        n, size = self._config.n_train, self._batch_size
-
-        def draw(seed: jax.Array, step: jax.Array) -> tuple[PyTree, jax.Array]:
-            key_noise, key_offset = jax.random.split(
-                jax.random.fold_in(purpose_key(seed, "step"), step)
-            )
-            whole = wrap_length(size, n) == 0
-            offset = jnp.int32(0) if whole else jax.random.randint(key_offset, (), 0, n)
-            return self._method.noise(key_noise, size), offset
-
-        def body(step: jax.Array, carry: EnsembleState) -> EnsembleState:
-            # One draw per seed: its runs share noise and batch (common random numbers).
-            noise, offsets = jax.vmap(lambda seed: draw(seed, step))(seeds)
-
-            def one(run: tuple[EnsembleState, dict[str, Any]]) -> EnsembleState:
-                (train, meter), own = run
-                offset = offsets[own["seed"]]
-
-                def window(x: jax.Array) -> jax.Array:
-                    start_at = (own["data"], *(0,) * (x.ndim - 2), offset)
-                    return lax.dynamic_slice(x, start_at, (1, *x.shape[1:-1], size))[0]
-
-                batch = jax.tree.map(window, data)
-                own_noise = jax.tree.map(lambda table: table[own["seed"]], noise)
-                train, info = self._method.step(train, batch, own_noise, own["hparams"])
-                return EnsembleState(train, jax.tree.map(jnp.add, meter, info))
-
-            return map_runs(one, (carry, per_run))
-
-        return lax.fori_loop(start, start + n_steps, body, state)
-
     def _evaluate_local(self, train, per_run, slot_keys) -> Evaluation:
         n = self._config.n_eval
 
@@ -349,8 +254,7 @@ def _seeds(placement: Placement) -> list[int]:
 
 def data_keys(placement: Placement) -> list[DataKey]:
     """What data each slot needs."""
-    cells = [(run.seed, run.cell) for run in placement.slots]
-    return [DataKey(seed, cell.d, cell.r, cell.sigma) for seed, cell in cells]
+    return [data_key(run.cell, run.seed) for run in placement.slots]
 
 
 def _stack_keys(keys: Sequence[DataKey]) -> DataKey:

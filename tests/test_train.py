@@ -6,26 +6,29 @@ import jax
 import numpy as np
 import pytest
 
-from mdvae import train
+from mdvae.chunks import wrap_length
+from mdvae.data.sets import make_samples
 from mdvae.data.whitening import fit_whitening
-from mdvae.ensemble import Run, looped, run_mesh, split_runs, unpad_like
+from mdvae.ensemble import Run, looped, run_mesh, split_runs, take_runs, unpad_like
 from mdvae.grid import make_cells, make_groups
+from mdvae.keys import purpose_key
 from mdvae.memory import bytes_per_device, place_runs
 from mdvae.methods import INPUT, cell_hparams
 from mdvae.methods.vae import vae
-from mdvae.train import Trainer, make_samples, purpose_key
+from mdvae.train import Trainer
 
 GRID = {"kappa": (3, 5), "d": (6, 4), "r": (2,)}
 
 
 def set_up(config, n_slices=1, n_devices=2):
     (group,) = make_groups(make_cells(config))
-    method = vae(group, config.steps, config.warmup)
+    make_method = partial(vae, steps=config.steps, warmup=config.warmup)
+    method = make_method(group)
     seeds = range(config.seed, config.seed + config.seeds)
     runs = [Run(cell, seed) for seed in seeds for cell in group.cells]
     placements = split_runs(runs, n_slices, n_devices)
     mesh = run_mesh(jax.devices()[:n_devices])
-    return Trainer(config, group, method, mesh, placements), placements, method, group
+    return Trainer(config, group, make_method, mesh, placements), placements, method, group
 
 
 def train_all(config, pieces=None, **kwargs):
@@ -40,7 +43,7 @@ def train_all(config, pieces=None, **kwargs):
             step += n_steps
         assert step == config.steps
         evaluation = trainer.evaluate(part, state)
-        host = trainer.to_host(part, state)
+        host = take_runs(state, placement.n_runs)
         for i, run in enumerate(placement.slots[: placement.n_runs]):
             row = jax.tree.map(lambda leaf, i=i: leaf[i], (host, evaluation))
             found[run.cell.name, run.seed] = row
@@ -76,7 +79,8 @@ def test_devices_and_slices_do_not_matter(whole, kwargs):
 
 def test_vmapped_equals_looped(whole, monkeypatch):
     config, expected = whole
-    monkeypatch.setattr("mdvae.ensemble.looped", lambda: False)
+    for module in ("ensemble", "chunks"):
+        monkeypatch.setattr(f"mdvae.{module}.looped", lambda: False)
     assert_same(train_all(config), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -125,7 +129,7 @@ def test_runs_of_a_seed_share_noise_and_seeds_do_not(whole):
 
 def test_full_batch_is_the_data_set(tiny):
     config = tiny(batch_size=400, steps=3)
-    assert train.wrap_length(400, 400) == 0
+    assert wrap_length(400, 400) == 0
     trainer, (placement,), _, _ = set_up(config)
     part = trainer.load(placement)
     assert part.data["x"].shape == (2, 6, 400)  # one seed's on each device
@@ -159,7 +163,7 @@ def test_host_state_restores_on_other_devices(whole):
     trainer, (placement,), _, _ = set_up(config, n_devices=2)
     part = trainer.load(placement)
     state = trainer.chunk(part, trainer.init(part), 0, 7)
-    host = trainer.to_host(part, state)
+    host = take_runs(state, placement.n_runs)
     other, (moved,), _, _ = set_up(config, n_devices=1)
     part = other.load(moved)
     state = other.chunk(part, other.from_host(part, host), 7, config.steps - 7)
@@ -183,7 +187,8 @@ def test_fewest_slices_that_fit(tiny):
 
 @pytest.mark.parametrize("as_loop", [True, False])
 def test_memory_estimate_covers_what_the_compiler_asks_for(tiny, monkeypatch, as_loop):
-    monkeypatch.setattr("mdvae.ensemble.looped", lambda: as_loop)
+    for module in ("ensemble", "chunks"):
+        monkeypatch.setattr(f"mdvae.{module}.looped", lambda: as_loop)
     config = tiny(GRID, seeds=3, n_train=20_000, n_eval=5_000, batch_size=5_000, hidden=(32,))
     trainer, (placement,), _, group = set_up(config, n_devices=1)
     part = trainer.load(placement)

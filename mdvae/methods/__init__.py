@@ -1,11 +1,12 @@
 """A method: pure functions written for ONE run; the engine adds the axis of runs."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
-from mdvae.grid import Cell
+from mdvae.grid import Cell, Group
 
 PyTree = Any
 Batch = dict[str, jax.Array]
@@ -101,6 +102,12 @@ class Method(NamedTuple):
     evaluate: Callable[[TrainState, Batch, PyTree, Hparams], Evaluation]
     encode: Callable[[PyTree, jax.Array], tuple[jax.Array, jax.Array]]
     decode: Callable[[PyTree, jax.Array], jax.Array]
+
+
+def padded_shapes(method: Method, group: Group) -> TrainState:
+    """Shapes and dtypes of a group's padded train state: those of its widest cell's."""
+    widest = dataclasses.replace(group.cells[0], kappa=group.kappa, d=group.d, r=group.r)
+    return jax.eval_shape(lambda key: method.init(key, widest), jax.random.key(0))
 
 
 def cell_hparams(cell: Cell) -> Hparams:

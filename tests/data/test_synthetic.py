@@ -6,8 +6,8 @@ import pytest
 import scipy.special
 import scipy.stats
 
+from mdvae.data.sets import make_samples
 from mdvae.data.synthetic import AUTHORS_WEIGHTS, COMPONENTS, draw_manifold, sample
-from mdvae.train import make_samples
 
 KEY = jax.random.key(3)
 
