@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
             "kappa": (20,),
             "d": (10, 20, 30),
             "r": (2, 4, 6),
-            "log_gamma": (-8.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0),
+            "log_gamma": tuple(-8.0 + 0.5 * i for i in range(11)),
         }
     )
     config.seeds = 3

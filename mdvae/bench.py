@@ -7,7 +7,7 @@ Usage:
     --png=FILE      the growth curves; default bench.png beside the JSON, or none
     --seconds=S     length of one timing; default 1
     --repeats=N     timings of each; medians are printed with least and largest; default 5
-    --no_growth     leaves out the growth over runs, width, batch, d and devices
+    --no_growth     leaves out the growth over runs, width, batch, d and devices, and the costs
 
 The programs are the real ones, on the 18 cells of Table 1 of CVAE-dims. PyTorch is compared with
 where it is installed (extra `bench`). Run it on an otherwise idle machine.
@@ -26,7 +26,7 @@ from mdvae.config import ConfigError, SweepConfig, default_config, resolve
 from mdvae.ensemble import Device
 from mdvae.figures_bench import draw_growth
 from mdvae.grid import Cell, make_cells
-from mdvae.machine import describe_machine, pick_devices, set_up_cpu
+from mdvae.machine import GIB, describe_machine, pick_devices, set_up_cpu
 from mdvae.measure import Rate, Spread, memory_bandwidth, product_peak, spread, training_rate
 from mdvae.rundir import write_atomic
 from mdvae.tables import Column, markdown_table
@@ -35,6 +35,9 @@ from mdvae.torch_loop import torch_rate
 WIDTHS = (16, 64, 128)
 MAIN = {"kappa": (20,), "d": (10, 20, 30), "r": (2, 4, 6, 8, 10)}
 NARROW = {"kappa": (5,), "d": (20,), "r": (6, 8, 10)}
+# Sizes of the table of costs: kappa = 48 as in configs/ladder.py, and its number of steps.
+COSTS = {"d": (32, 64, 128, 256), "runs": (1, 8, 32)}
+COST_STEPS = 20_000
 GROWTH = {
     "runs": (1, 2, 4, 8, 16, 32, 64, 128),
     "width": (16, 32, 64, 128, 256),
@@ -62,10 +65,10 @@ def table1_config(width: int, seeds: int = 1, batch_size: int = 1_000) -> SweepC
     return resolve(config)
 
 
-def one_cell_config(width: int, batch_size: int, d: int) -> SweepConfig:
+def one_shape_config(width: int, batch_size: int, d: int, kappa: int = 20) -> SweepConfig:
     """Cells of one shape, for the growth curves."""
     config = default_config()
-    config.grid = {"kappa": (20,), "d": (d,), "r": (2, 4, 6, 8, 10)}
+    config.grid = {"kappa": (kappa,), "d": (d,), "r": (2, 4, 6, 8, 10)}
     config.update({"hidden": (width,), "batch_size": batch_size})
     return resolve(config)
 
@@ -163,7 +166,7 @@ def measure_growth(devices: Sequence[Device], options: Options) -> dict[str, lis
         print(f"growth, {axis} {value}: {_million(rate.samples)} M samples/s", flush=True)
 
     def rate(width: int = 64, batch: int = 1_000, d: int = 30, runs: int = 16, on=devices) -> Rate:
-        config = one_cell_config(width, batch, d)
+        config = one_shape_config(width, batch, d)
         return training_rate(config, on, options.seconds, options.repeats, runs)
 
     for axis, values in GROWTH.items():
@@ -173,6 +176,39 @@ def measure_growth(devices: Sequence[Device], options: Options) -> dict[str, lis
     for n in dict.fromkeys([*counts, len(devices)]):
         add("devices", n, rate(on=devices[:n]))
     return found
+
+
+def measure_costs(devices: Sequence[Device], options: Options) -> list[dict]:
+    """Seconds per run and memory by d and by number of runs."""
+    rows = []
+    for d in COSTS["d"]:
+        config = one_shape_config(64, 1_000, d, kappa=48)
+        for runs in COSTS["runs"]:
+            rate = training_rate(config, devices, options.seconds, options.repeats, runs)
+            per_run = COST_STEPS * 1_000 / rate.samples.median
+            rows.append({"d": d, "rate": rate, "seconds_per_run": per_run})
+            print(f"cost, d {d}, {runs} runs: {per_run:.2f} s per run", flush=True)
+    return rows
+
+
+def print_costs(costs: Sequence[dict]) -> None:
+    """Prints the table of costs."""
+    columns = [
+        Column("d", "", lambda row: str(row["d"])),
+        Column("runs", "", lambda row: str(row["rate"].runs)),
+        Column("seconds per run", "", lambda row: f"{row['seconds_per_run']:.2f}"),
+        Column("GiB per run", "", lambda row: f"{_gib(row) / row['rate'].runs:.3f}"),
+        Column("GiB", "", lambda row: f"{_gib(row):.2f}"),
+    ]
+    print(
+        f"\nCost of a run: {COST_STEPS:,} steps of 1,000 samples, κ = 48, 64 units; memory is"
+        " that of data and states\n"
+    )
+    print(markdown_table(columns, costs))
+
+
+def _gib(row: dict) -> float:
+    return row["rate"].held_bytes / GIB
 
 
 def print_tables(rows: Sequence[dict], peak: Spread, bandwidth: Spread) -> None:
@@ -264,9 +300,18 @@ def main(argv: Sequence[str]) -> int:
     bandwidth = memory_bandwidth(devices, options.repeats)
     rows = measure_table(devices, options, peak)
     growth = measure_growth(devices, options) if options.growth else {}
+    costs = measure_costs(devices, options) if options.growth else []
     print_tables(rows, peak, bandwidth)
+    if costs:
+        print_costs(costs)
     if options.json:
-        found = {"product_peak": peak, "bandwidth": bandwidth, "table1": rows, "growth": growth}
+        found = {
+            "product_peak": peak,
+            "bandwidth": bandwidth,
+            "table1": rows,
+            "growth": growth,
+            "costs": costs,
+        }
         text = json.dumps(_plain({"machine": machine, **found}), indent=2)
         write_atomic(options.json, text + "\n")
         print(f"numbers: {options.json}")

@@ -38,12 +38,14 @@ class Rate(NamedTuple):
         samples: of all runs, per second.
         flops: of true arithmetic, per second; see `flops.step_flops`.
         compile_seconds: until the first step was done, data apart.
+        held_bytes: of data and train states on all devices.
     """
 
     runs: int
     samples: Spread
     flops: Spread
     compile_seconds: float
+    held_bytes: int
 
 
 class Trial(NamedTuple):
@@ -134,6 +136,7 @@ def training_rate(
         samples=spread([samples * rate for rate in trial.steps_per_second]),
         flops=spread([flops * rate for rate in trial.steps_per_second]),
         compile_seconds=trial.compile_seconds,
+        held_bytes=trial.held_bytes,
     )
 
 

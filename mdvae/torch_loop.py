@@ -78,6 +78,8 @@ def torch_rate(
             schedule.step()
         return time.perf_counter() - started
 
+    if compiled:
+        torch._dynamo.reset()  # its limit on recompilation counts over all models of a process
     try:
         train(20)
         n_steps = max(1, int(20 * seconds / train(20)))

@@ -52,6 +52,17 @@ def finish(started, code=0):
     return outputs
 
 
+def saved_steps(path):
+    return [int(p.name) for p in path.glob("checkpoints/*/*") if p.name.isdigit()]
+
+
+def wait_for_step(path, step):
+    deadline = time.monotonic() + 240
+    while max(saved_steps(path), default=0) < step:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def rows(path):
     with open(path / "results.csv", newline="") as file:
         return list(csv.DictReader(file))
@@ -84,7 +95,8 @@ def test_two_processes_equal_one(single, tmp_path):
     outputs = finish(start(tmp_path / "run", n_processes=2))
     assert_equal_results(tmp_path / "run", single)
     assert "report:" in outputs[0][0]
-    assert outputs[1][0] == ""  # the second one says nothing
+    said = outputs[1][0].splitlines()
+    assert all(line.startswith("[Gloo]") for line in said)  # JAX's own; the second is silent
     assert (tmp_path / "run" / "report.md").is_file()
     metrics = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert len(metrics) == len(set(metrics)) == 3 * 10
@@ -96,19 +108,15 @@ def test_two_processes_equal_one(single, tmp_path):
 
 def test_what_two_processes_began_one_ends(single, tmp_path):
     path = tmp_path / "run"
-    longer = ("--config.steps=100000", "--config.log_every=50000", "--config.save_every=50000")
+    longer = ("--config.steps=100000", "--config.log_every=50000", "--config.save_every=1000")
     started = start(path, *longer, n_processes=2)
-    deadline = time.monotonic() + 120
-    while not (path / "manifest.json").is_file() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    time.sleep(5)
+    wait_for_step(path, 1)
     started[1].send_signal(signal.SIGTERM)  # the others must hear of it
     outputs = finish(started, code=75)
     assert "stopped by another process; saved" in outputs[0][0]
-    (slice_,) = (path / "checkpoints").iterdir()
-    (step,) = [int(p.name) for p in slice_.iterdir() if p.name.isdigit()]
+    step = max(saved_steps(path))
     (again,) = start(path, *longer)
-    time.sleep(5)
+    wait_for_step(path, step + 1)
     again.send_signal(signal.SIGTERM)
     output, _ = again.communicate(timeout=300)
     assert again.returncode == 75, output
