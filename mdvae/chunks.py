@@ -24,7 +24,7 @@ BLOCK_BYTES = 2**20
 FLOAT_BYTES = 4
 
 # The size of a group that each part of a batch has rows of.
-BATCH_ROWS = {"x": "d"}
+BATCH_ROWS = {"x": "d", "c": "c"}
 
 Data = dict[str, jax.Array]
 

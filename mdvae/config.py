@@ -18,6 +18,7 @@ NUMBER_AXES = (
     "kappa",
     "d",
     "r",
+    "t",
     "sigma",
     "log_gamma_init",
     "log_gamma",
@@ -25,7 +26,20 @@ NUMBER_AXES = (
     "kl_warmup",
     "learning_rate",
 )
-STATIC_AXES = ("hidden", "decoder_hidden", "activation", "encoder_input", "output", "batch_size")
+STATIC_AXES = (
+    "data",
+    "condition",
+    "model",
+    "prior",
+    "attention",
+    "attention_hidden",
+    "hidden",
+    "decoder_hidden",
+    "activation",
+    "encoder_input",
+    "output",
+    "batch_size",
+)
 REQUIRED_AXES = ("kappa", "d", "r")
 
 OWN_PROTOCOL = "mdvae"
@@ -44,6 +58,15 @@ class SweepConfig:
         grids: named products of axes; their union is the sweep.
         seeds, seed: how many seeds, and the first of them.
         preset: law of the synthetic data, "authors" or "paper".
+        data: "manifold", one of dimension r; "union", of r manifolds of dimensions 1 to r, with
+            the class as condition; "varying_t", one manifold whose condition tells 2, 4, ..., t of
+            its coordinates, from sample to sample.
+        t: effective dimension of the condition (its width), of a manifold or at most.
+        condition: of a manifold: "identity", c = u_{1:t}, or "random", a random linear map of it.
+        model: "vae", which ignores the condition, or "cvae".
+        prior: of a CVAE: "standard", N(0, I), or "learned", p(z | c).
+        attention: whether a CVAE's decoder weighs z by sigmoids of an MLP of c.
+        attention_hidden: width of that MLP; 0 takes that of the encoder's first hidden layer.
         n_train, n_eval: training samples, and fresh evaluation samples, of each run.
         hidden, decoder_hidden: hidden layers of the encoder, from x to z, and of the decoder, from
             z to x; an empty decoder_hidden mirrors hidden.
@@ -72,6 +95,13 @@ class SweepConfig:
     seeds: int
     seed: int
     preset: str
+    data: str
+    t: int
+    condition: str
+    model: str
+    prior: str
+    attention: bool
+    attention_hidden: int
     n_train: int
     n_eval: int
     hidden: tuple[int, ...]
@@ -111,6 +141,13 @@ def default_config() -> Any:
             "seeds": 5,
             "seed": 0,
             "preset": "authors",
+            "data": "manifold",
+            "t": 0,
+            "condition": "identity",
+            "model": "vae",
+            "prior": "standard",
+            "attention": False,
+            "attention_hidden": 0,
             "n_train": 100_000,
             "n_eval": 10_000,
             "hidden": (64,),

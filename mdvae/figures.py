@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mdvae.analysis.dims import threshold_curve
+from mdvae.figures_conditional import draw_parts, draw_samples
 from mdvae.figures_rates import draw_ladders, draw_trajectories, draw_variances
 from mdvae.grid import Cell
 from mdvae.loading import LoadedRun
@@ -34,7 +35,7 @@ def _rows_of(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Row]:
 
 def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
     """Learned AD against r: a panel per d, a series per kappa and rule."""
-    cells = [cell for cell in run.cells if cell.log_gamma is None]
+    cells = [cell for cell in run.cells if cell.log_gamma is None and len(cell.parts) == 1]
     widths = sorted({cell.d for cell in cells})
     figure, panels = make_panels(len(widths), 3.1, 3.5, 4, sharey=True)
     series = list(dict.fromkeys(family_of(cell, ("r", "d")) for cell in cells))[: len(MARKERS)]
@@ -103,7 +104,8 @@ def _spectra(run: LoadedRun) -> Figure:
                 markersize=4,
             )
         axes.axhline(threshold, color="tab:red", linestyle="--", linewidth=0.8)
-        axes.axvline(cell.expected_ad + 0.5, color="0.4", linestyle=":", linewidth=1.0)
+        for part in cell.parts:
+            axes.axvline(part.expected_ad + 0.5, color="0.4", linestyle=":", linewidth=1.0)
         axes.set_title(f"{title_of(cell)}, r = {cell.r}", fontsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for i, axes in enumerate(panels):
@@ -131,7 +133,8 @@ def _thresholds(run: LoadedRun) -> Figure:
             edges, counts = threshold_curve(ratios)
             axes.step(edges, [*counts, counts[-1]], where="post", color=colour, linewidth=0.8)
         axes.axvline(run.config.ad_threshold, color="tab:red", linestyle="--", linewidth=0.8)
-        axes.axhline(cell.expected_ad, color="0.4", linestyle=":", linewidth=1.0)
+        for part in cell.parts:
+            axes.axhline(part.expected_ad, color="0.4", linestyle=":", linewidth=1.0)
         axes.set_title(f"{title_of(cell)}, r = {cell.r}", fontsize=7)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         if i % 5 == 0:
@@ -192,12 +195,18 @@ def _training(run: LoadedRun) -> Figure:
 
 
 def draw_all(
-    run: LoadedRun, rows: Sequence[Row], ladders: Sequence[Row], cell: Cell, folder: Path
+    run: LoadedRun,
+    rows: Sequence[Row],
+    by_part: Sequence[Row],
+    ladders: Sequence[Row],
+    cell: Cell,
+    folder: Path,
 ) -> list[tuple[str, str]]:
     """Draws what the run directory has data for.
 
     Args:
         rows: the summary.
+        by_part: the summary by part of the data, if there are any.
         ladders: rates of ladders of held log gammas, if any.
         cell: whose variances are drawn as a heat map.
         folder: where the PNGs go.
@@ -209,8 +218,10 @@ def draw_all(
     drawn = []
     with mpl.rc_context(STYLE):
         if run.results:
-            if any(each.log_gamma is None for each in run.cells):
+            if any(each.log_gamma is None and len(each.parts) == 1 for each in run.cells):
                 drawn.append(("ad_against_r.png", "Learned AD against r", _ad_against_r(run, rows)))
+            if by_part:
+                drawn.append(("parts.png", "AD by part of the data", draw_parts(run, by_part)))
             drawn.append(("spectra.png", "Spectra of the encoder variances", _spectra(run)))
             drawn.append(("thresholds.png", "AD as a function of the threshold", _thresholds(run)))
             title = f"Encoder variances of {cell.name}"
@@ -223,6 +234,8 @@ def draw_all(
             if any(each.log_gamma is None for each in run.cells):
                 title = "Loss against log γ over training, and its slope"
                 drawn.append(("slopes.png", title, draw_trajectories(run)))
+        title = "Data and samples of the model"
+        drawn += [("samples.png", title, each) for each in draw_samples(run)]
         for file, _, figure in drawn:
             figure.savefig(folder / file)
     cut = f" (the first {MAX_PANELS} of {len(run.cells)} cells)"

@@ -9,8 +9,24 @@ import itertools
 from mdvae.grid import Cell
 
 
+def condition_sizes(cell: Cell) -> list[tuple[int, int]]:
+    """Inputs and outputs of the layers on c: features for both sides, attention, prior."""
+    if cell.model == "vae":
+        return []
+    width, decoder = cell.hidden[0], (cell.decoder_hidden or cell.hidden[::-1])[0]
+    stages: list[tuple[int, ...]] = [
+        (cell.c, width, cell.kappa, width),
+        (cell.c, decoder, cell.kappa, decoder),
+    ]
+    if cell.attention:
+        stages.append((cell.c, cell.attention_hidden or width, cell.kappa))
+    if cell.prior == "learned":
+        stages.append((cell.c, width, cell.kappa, 2 * cell.kappa))
+    return [pair for stage in stages for pair in itertools.pairwise(stage)]
+
+
 def layer_sizes(cell: Cell) -> list[tuple[int, int]]:
-    """Inputs and outputs of every layer, from x to z and back to x."""
+    """Inputs and outputs of every layer from x to z and back to x, those on c apart."""
     encoder = (cell.d, *cell.hidden, 2 * cell.kappa)
     decoder = (cell.kappa, *(cell.decoder_hidden or cell.hidden[::-1]), cell.d)
     return [*itertools.pairwise(encoder), *itertools.pairwise(decoder)]
@@ -26,6 +42,8 @@ def step_flops(cell: Cell) -> int:
     products = 3 * sum(inputs * outputs for inputs, outputs in sizes)
     first_inputs, first_outputs = sizes[0]
     products -= first_inputs * first_outputs
+    on_c = condition_sizes(cell)
+    products += sum((3 - (inputs == cell.c)) * inputs * outputs for inputs, outputs in on_c)
     if cell.encoder_input == "whitened":
         products += cell.d**2
     return 2 * cell.batch_size * products

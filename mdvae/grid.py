@@ -7,6 +7,18 @@ from typing import Any, NamedTuple
 from mdvae.config import NUMBER_AXES, STATIC_AXES, ConfigError, SweepConfig
 
 
+class Part(NamedTuple):
+    """A part of a cell's data that is evaluated apart.
+
+    Attributes:
+        value: what tells it from the others: the class of a union, or the t of a sample.
+        expected_ad: active dimensions of a global optimum.
+    """
+
+    value: int
+    expected_ad: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """The coordinates of one run, its seed apart.
@@ -15,14 +27,15 @@ class Cell:
         kappa: width of the latent z.
         d: width of the data x.
         r: dimension of the data manifold.
-        t: effective dimension of the condition; 0 for an unconditional model.
+        t: effective dimension of the condition, of which a VAE does not know.
         sigma: standard deviation of noise added to x.
         log_gamma_init: initial log variance of the decoder, where it is learned or annealed.
         log_gamma: the level at which the log variance is held, or None where it is learned.
         anneal, kl_warmup: as in `SweepConfig`.
         learning_rate: peak of the schedule.
-        hidden, decoder_hidden, activation, encoder_input, output, batch_size: as in `SweepConfig`;
-            equal within a group.
+        data, condition, model, prior, attention, attention_hidden, hidden, decoder_hidden,
+            activation, encoder_input, output, batch_size: as in `SweepConfig`; equal within a
+            group.
         name: short and unique within a sweep, such as "kappa20-d30-r6".
     """
 
@@ -36,6 +49,12 @@ class Cell:
     anneal: float
     kl_warmup: float
     learning_rate: float
+    data: str
+    condition: str
+    model: str
+    prior: str
+    attention: bool
+    attention_hidden: int
     hidden: tuple[int, ...]
     decoder_hidden: tuple[int, ...]
     activation: str
@@ -43,6 +62,11 @@ class Cell:
     output: str
     batch_size: int
     name: str
+
+    def widened(self, kappa: int, d: int, c: int) -> "Cell":
+        """A cell of the same kind at other widths of z, x and the condition."""
+        width = {"r": c} if self.data == "union" else {"t": c}
+        return dataclasses.replace(self, kappa=kappa, d=d, **(width if self.c else {}))
 
     @property
     def static(self) -> tuple[Any, ...]:
@@ -55,17 +79,45 @@ class Cell:
         return self.log_gamma_init if self.log_gamma is None or self.anneal else self.log_gamma
 
     @property
-    def expected_ad(self) -> int:
+    def c(self) -> int:
+        """Width of the condition that the model is given; 0 for a VAE.
+
+        A condition that tells nothing (t = 0) is a constant 0.
+        """
+        if self.model == "vae":
+            return 0
+        return self.r if self.data == "union" else max(self.t, 1)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the data that are evaluated apart; a single one for one manifold."""
+        told = [self.t if self.model == "cvae" else 0]
+        if self.data == "union":
+            return tuple(Part(k, min(k, self.kappa)) for k in range(1, self.r + 1))
+        if self.data == "varying_t":
+            told = list(range(2, self.t + 1, 2))
+        return tuple(Part(t, min(self.r - t * (self.model == "cvae"), self.kappa)) for t in told)
+
+    @property
+    def expected_ad(self) -> int | None:
         """Active dimensions of a global optimum: r - t (Theorems 1 and 2), or all kappa if fewer.
 
-        For r = d Theorem 1 does not apply; r is then only what one would hope for.
+        For r = d and t = 0 Theorem 1 does not apply; r is then only what one would hope for. None
+        where it differs between parts of the data.
         """
-        return min(self.r - self.t, self.kappa)
+        return self.parts[0].expected_ad if len(self.parts) == 1 else None
+
+    @property
+    def dimension(self) -> int:
+        """Dimensions of x that a model must find out: r - t for a CVAE on one manifold, else r."""
+        return self.r - (self.t if self.model == "cvae" and self.data == "manifold" else 0)
 
     @property
     def in_theorem(self) -> bool:
-        """Whether Theorem 1 of CVAE-dims covers the cell: r < d, kappa >= r, no noise."""
-        return self.r < self.d and self.kappa >= self.r and self.sigma == 0
+        """Whether Theorem 1 or 2 covers the cell: kappa >= r, r < d or a condition, no noise."""
+        told = self.model == "cvae" and self.t > 0
+        fits = self.data == "manifold" and self.kappa >= self.r and self.sigma == 0
+        return fits and (self.r < self.d or told)
 
 
 # Each costs a second of compiling; a step is taken at the size of its class.
@@ -79,6 +131,7 @@ class Group(NamedTuple):
     kappa: int
     d: int
     r: int
+    c: int
 
 
 def _format(value: Any) -> str:
@@ -108,11 +161,10 @@ def make_cells(config: SweepConfig) -> tuple[Cell, ...]:
             name = "-".join(parts + [f"{axis}={_format(point[axis])}" for axis in extras])
             if name in cells:
                 raise ConfigError(f"{path}: the cell {name} stands in two grids; it may in one")
-            cells[name] = Cell(
+            cell = Cell(
                 kappa=point["kappa"],
                 d=point["d"],
                 r=point["r"],
-                t=0,
                 log_gamma=point.get("log_gamma"),
                 name=name,
                 **{
@@ -121,7 +173,36 @@ def make_cells(config: SweepConfig) -> tuple[Cell, ...]:
                     if axis not in ("kappa", "d", "r", "log_gamma")
                 },
             )
+            _check_condition(path, cell)
+            cells[name] = cell
     return tuple(cells.values())
+
+
+def _check_condition(path: str, cell: Cell) -> None:
+    """Refuses conditions that a cell's data cannot have, and settings that a VAE has no use for."""
+    if cell.t > cell.r:
+        raise ConfigError(
+            f"{path}.t: {cell.t} is more than r = {cell.r}; a condition can tell r coordinates or"
+            " fewer"
+        )
+    if cell.data == "union" and cell.t:
+        raise ConfigError(
+            f"{path}.t: {cell.t} has no effect on data='union', whose condition is the class;"
+            " it must be 0"
+        )
+    if cell.data == "varying_t" and (cell.t < 2 or cell.t % 2):
+        raise ConfigError(
+            f"{path}.t: {cell.t} is not usable with data='varying_t'; it must be even, 2 or more"
+        )
+    if cell.model == "cvae" and not cell.hidden:
+        raise ConfigError(f"{path}.hidden: () is not usable for a CVAE; give a layer, as (64,)")
+    if cell.model == "vae":
+        for field, idle in (("prior", "standard"), ("attention", False)):
+            if getattr(cell, field) != idle:
+                raise ConfigError(
+                    f"{path}.{field}: {getattr(cell, field)!r} has no effect on a VAE;"
+                    f" it must be {idle!r}, or model 'cvae'"
+                )
 
 
 def size_classes(group: Group) -> tuple[Group, ...]:
@@ -159,6 +240,7 @@ def make_groups(cells: tuple[Cell, ...], group_by: tuple[str, ...] = ()) -> tupl
             kappa=max(cell.kappa for cell in members),
             d=max(cell.d for cell in members),
             r=max(cell.r for cell in members),
+            c=max(cell.c for cell in members),
         )
         for members in by_static.values()
     )

@@ -12,6 +12,7 @@ PURPOSES = (
     "eval_noise",
     "train_sigma",
     "eval_sigma",
+    "condition",
 )
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from mdvae import checkpoint, rundir
 from mdvae.config import SweepConfig
-from mdvae.data.sets import make_samples
+from mdvae.data.sets import data_key, data_kind, make_batch
+from mdvae.distributions import reparameterise
 from mdvae.ensemble import unpad_like
 from mdvae.grid import Cell, Group, make_cells, make_groups
 from mdvae.methods import Method
@@ -24,7 +25,7 @@ PyTree = Any
 
 def make_method(config: SweepConfig, group: Group) -> Method:
     """The method that trains a group's cells."""
-    return vae(group, config.steps, config.warmup)
+    return vae(group, config.steps, config.warmup, config.ad_threshold)
 
 
 class LoadedRun:
@@ -37,6 +38,8 @@ class LoadedRun:
         seeds: the seeds.
         manifest: versions, device, and the status of every run.
         results: one dict per run, the columns of results.csv.
+        parts: one dict per run and part of the data, the columns of parts.csv, if there are any.
+        counts: how many active dimensions how many samples have, the columns of counts.csv.
         summary: one dict per cell, the columns of summary.csv.
         metrics: one dict per run and logged step, the lines of metrics.jsonl.
     """
@@ -48,6 +51,8 @@ class LoadedRun:
         self.seeds = tuple(range(self.config.seed, self.config.seed + self.config.seeds))
         self.manifest = rundir.read_manifest(path)
         self.results = rundir.read_csv(path / rundir.RESULTS)
+        self.parts = rundir.read_csv(path / rundir.PARTS)
+        self.counts = rundir.read_csv(path / rundir.COUNTS)
         self.summary = rundir.read_csv(path / rundir.SUMMARY)
         self.metrics = rundir.read_metrics(path)
 
@@ -115,54 +120,108 @@ class LoadedRun:
         """Params of the newest checkpoint at the cell's true shapes, NumPy leaves."""
         return self._lookup(self._params, cell, seed)
 
-    def encode(self, cell: str | Cell, seed: int, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and log variance of q(z | x), [n, kappa] each.
+    def _condition(self, cell: Cell, c: np.ndarray | None, n: int) -> jax.Array | None:
+        if cell.c == 0:
+            return None
+        if c is None:
+            raise ValueError(f"c: missing; {cell.name} is conditional and needs ({n}, {cell.c})")
+        return _columns(c, cell.c, n)
+
+    def encode(
+        self, cell: str | Cell, seed: int, x: np.ndarray, c: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and log variance of q(z | x, c), [n, kappa] each.
 
         Args:
             x: [n, d].
+            c: [n, c], for a conditional model.
         """
-        networks = cell_networks(self.cell(cell))
-        mean, logvar = networks.encode(self.params(cell, seed), _columns(x, self.cell(cell).d))
+        found = self.cell(cell)
+        columns = _columns(x, found.d)
+        condition = self._condition(found, c, len(x))
+        mean, logvar = cell_networks(found).encode(self.params(cell, seed), columns, condition)
         return np.asarray(mean).T, np.asarray(logvar).T
 
-    def decode(self, cell: str | Cell, seed: int, z: np.ndarray) -> np.ndarray:
-        """Mean of p(x | z), [n, d].
+    def decode(
+        self, cell: str | Cell, seed: int, z: np.ndarray, c: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Mean of p(x | z, c), [n, d].
 
         Args:
             z: [n, kappa].
+            c: [n, c], for a conditional model.
         """
-        networks = cell_networks(self.cell(cell))
-        columns = _columns(z, self.cell(cell).kappa)
-        return np.asarray(networks.decode(self.params(cell, seed), columns)).T
+        found = self.cell(cell)
+        condition = self._condition(found, c, len(z))
+        columns = _columns(z, found.kappa)
+        return np.asarray(
+            cell_networks(found).decode(self.params(cell, seed), columns, condition)
+        ).T
+
+    def generate(
+        self,
+        cell: str | Cell,
+        seed: int,
+        n: int = 1_000,
+        c: np.ndarray | None = None,
+        *,
+        noise: bool = False,
+        draw: int = 0,
+    ) -> np.ndarray:
+        """Samples of a trained model: z from the prior, given c where there is one; [n, d].
+
+        Args:
+            n: how many.
+            c: [n, c] for a conditional model; a single row stands for all.
+            noise: adds the decoder's own, of variance gamma; without it samples are means.
+            draw: another number gives other samples.
+        """
+        found, params = self.cell(cell), self.params(cell, seed)
+        networks = cell_networks(found)
+        if c is not None and len(c) == 1:
+            c = np.repeat(np.asarray(c), n, axis=0)
+        condition = self._condition(found, c, n)
+        key_z, key_x = jax.random.split(jax.random.fold_in(jax.random.key(seed), draw))
+        z = jax.random.normal(key_z, (found.kappa, n))
+        if networks.prior is not None:
+            mean, logvar = networks.prior(params, condition)
+            z = reparameterise(mean, logvar, z)
+        x = networks.decode(params, z, condition)
+        if noise:
+            x = x + jnp.exp(0.5 * params["log_gamma"]) * jax.random.normal(key_x, x.shape)
+        return np.asarray(x).T
+
+    def batch(
+        self,
+        cell: str | Cell,
+        seed: int,
+        n: int = 10_000,
+        purpose: str = "eval",
+        part: int | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Samples [n, d] of a run's data and their conditions [n, c]; None where it has none.
+
+        Args:
+            purpose: "eval" (with n = n_eval, those the results were computed on) or "train".
+            part: one of the cell's parts, counted from 0; by default all alternate.
+        """
+        found = self.cell(cell)
+        kind = data_kind([found], self.config.preset)
+        made = make_batch(data_key(found, seed), kind, n, purpose, part)
+        return np.asarray(made["x"]).T, np.asarray(made["c"]).T if "c" in made else None
 
     def samples(
         self, cell: str | Cell, seed: int, n: int = 10_000, purpose: str = "eval"
     ) -> np.ndarray:
-        """Samples of a run's data manifold, [n, d].
-
-        Args:
-            purpose: "eval" (with n = n_eval, those the results were computed on) or "train".
-        """
-        found = self.cell(cell)
-        return np.asarray(
-            make_samples(
-                seed,
-                found.d,
-                found.r,
-                n=n,
-                purpose=purpose,
-                preset=self.config.preset,
-                d_max=found.d,
-                r_max=found.r,
-                sigma=found.sigma or None,
-            )
-        ).T
+        """Samples of a run's data manifold, [n, d]; see `batch`."""
+        return self.batch(cell, seed, n, purpose)[0]
 
 
-def _columns(rows: np.ndarray, width: int) -> jax.Array:
+def _columns(rows: np.ndarray, width: int, n: int | None = None) -> jax.Array:
     rows = np.asarray(rows, np.float32)
-    if rows.ndim != 2 or rows.shape[1] != width:
-        raise ValueError(f"shape {rows.shape} is not usable; it must be (n, {width})")
+    if rows.ndim != 2 or rows.shape[1] != width or n not in (None, len(rows)):
+        right = f"({n or 'n'}, {width})"
+        raise ValueError(f"shape {rows.shape} is not usable; it must be {right}")
     return jnp.asarray(rows.T)
 
 

@@ -30,8 +30,10 @@ def bytes_per_device(
         + 5 * (sum(cell.hidden) + sum(cell.decoder_hidden or cell.hidden))
         + 8 * group.kappa
     )
+    if cell.model == "cvae":
+        widths += 2 * group.c + 16 * cell.hidden[0] + 8 * group.kappa
     samples = max(cell.batch_size, config.n_eval)
-    data = (config.n_train + wrap_length(cell.batch_size, config.n_train)) * group.d
+    data = (config.n_train + wrap_length(cell.batch_size, config.n_train)) * (group.d + group.c)
     making = config.n_train * (2 * group.d + 4 * group.r)
     active = 1 if looped else n_runs
     noise = min(n_runs, config.seeds) * block_length(group) * group.kappa * cell.batch_size
@@ -40,7 +42,7 @@ def bytes_per_device(
         + n_data * data
         + (1 if looped else n_data) * making
         + n_runs * 6 * n_params
-        + active * (samples * widths + config.n_eval * (group.d + 4 * group.r))
+        + active * (samples * widths + config.n_eval * (group.d + group.c + 4 * group.r))
     )
     return FLOAT_BYTES * floats
 

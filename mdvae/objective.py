@@ -38,16 +38,20 @@ def gaussian_terms(
     logvar_KB: jax.Array,
     log_gamma: jax.Array,
     d: jax.Array | float,
+    prior_mean_KB: jax.Array | float = 0.0,
+    prior_logvar_KB: jax.Array | float = 0.0,
 ) -> Terms:
-    """Terms under a decoder N(x_hat, gamma I) and a standard normal prior (CVAE-dims, eq. 1).
+    """Terms under a decoder N(x_hat, gamma I) and a Gaussian prior (CVAE-dims, eqs. 1 and 2).
 
     Padded rows must agree in x and x_hat, and be zero in mean and logvar; they then add nothing.
 
     Args:
         d: the true width of x, as a float.
+        prior_mean_KB, prior_logvar_KB: of p(z | c); the standard normal by default.
     """
     recon_B = jnp.sum((x_DB - x_hat_DB) ** 2, axis=0)
-    kl_B = jnp.sum(distributions.kl_normal(mean_KB, logvar_KB), axis=0)
+    kl_KB = distributions.kl_normal(mean_KB, logvar_KB, prior_mean_KB, prior_logvar_KB)
+    kl_B = jnp.sum(kl_KB, axis=0)
     nll_B = 0.5 * (recon_B * jnp.exp(-log_gamma) + d * (log_gamma + LOG_2PI))
     return Terms(recon=recon_B, nll=nll_B, kl=kl_B, nelbo=nll_B + kl_B)
 

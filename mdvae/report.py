@@ -4,26 +4,23 @@ Usage:
     python -m mdvae.report [--cell=NAME] DIR [DIR ...]
 
 Writes summary.csv, report.md, report.tex and figures/ into each run directory, finished or not,
-and prints the summary table; rates.csv too where log gamma was held at several levels. Nothing is
-trained. --cell names the cell whose encoder variances are shown as a matrix and a heat map.
+and prints the summary table; rates.csv too where log gamma was held at several levels, and
+part_summary.csv where the data have parts of several dimensions. Nothing is trained. --cell names
+the cell whose encoder variances are shown as a matrix and a heat map.
 """
 
-import csv
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mdvae import cli, figures, rundir
-from mdvae.analysis.estimates import family_rates, ladder_families
-from mdvae.analysis.statistics import fraction_interval, mean_interval
 from mdvae.config import ConfigError, SweepConfig
 from mdvae.grid import Cell, make_cells, make_groups
 from mdvae.loading import LoadedRun, load_run
 from mdvae.rules import SIZE_AXES
-from mdvae.rundir import Row
+from mdvae.summary import ladder_rows, part_rows, summarise
 from mdvae.tables import (
     Column,
     fixed,
@@ -34,103 +31,8 @@ from mdvae.tables import (
 )
 from mdvae.verdicts import verdicts
 
-AVERAGED = (
-    "ad",
-    "ad_gap",
-    "nelbo",
-    "recon",
-    "kl",
-    "gamma",
-    "neg_elbo_paper_units",
-    "kl_paper_units",
-    "r_hat_slope",
-    "r_hat_recon",
-    "gap_low",
-    "gap_high",
-)
-RATES = "rates.csv"
+RATES, PART_SUMMARY = "rates.csv", "part_summary.csv"
 MATRIX_COLUMNS = 5
-PAPER_COLUMNS = ("ad", "recon", "kl", "gamma", "neg_elbo")
-
-
-def published_rows(name: str) -> list[Row]:
-    """The published table of a name, or none for "".
-
-    Raises:
-        ConfigError: where there is no such table.
-    """
-    if not name:
-        return []
-    source = resources.files("mdvae.published") / f"{name}.csv"
-    if not source.is_file():
-        raise ConfigError(f"published: there is no table {name!r}; see mdvae/published")
-    rows = csv.DictReader(source.read_text(encoding="utf-8").splitlines())
-    return [{k: rundir.parse_value(v) for k, v in row.items()} for row in rows]
-
-
-def _paper_row(cell: Cell, published: Sequence[Row]) -> Row:
-    for row in published:
-        if (row["kappa"], row["d"], row["r"]) == (cell.kappa, cell.d, cell.r):
-            return row
-    return {}
-
-
-def summarise(run: LoadedRun) -> list[Row]:
-    """One row per cell: statistics over seeds beside the published values."""
-    published = published_rows(run.config.published)
-    rows = []
-    for cell in run.cells:
-        mine = [row for row in run.results if row["cell"] == cell.name]
-        sound = [row for row in mine if row["status"] == "ok"]
-        summary: Row = {
-            "cell": cell.name,
-            "kappa": cell.kappa,
-            "d": cell.d,
-            "r": cell.r,
-            "t": cell.t,
-            "expected_ad": cell.expected_ad,
-            "in_theorem": int(cell.in_theorem),
-            "runs": len(mine),
-            "diverged": len(mine) - len(sound),
-            "no_gap": sum(row["ad_gap"] is None for row in sound),
-        }
-        for name in AVERAGED:
-            interval = mean_interval([row.get(name) for row in sound])
-            for part, value in interval._asdict().items():
-                summary[f"{name}_{part}"] = value
-        for rule in ("ad", "ad_gap"):
-            hits = sum(row[rule] == cell.expected_ad for row in sound)
-            interval = fraction_interval(hits, len(mine))
-            summary[f"{rule}_correct"] = interval.mean
-            summary[f"{rule}_correct_low"] = interval.low
-            summary[f"{rule}_correct_high"] = interval.high
-        paper = _paper_row(cell, published)
-        for name in PAPER_COLUMNS:
-            summary[f"paper_{name}"] = paper.get(name)
-        rows.append(summary)
-    return rows
-
-
-def ladder_rows(run: LoadedRun) -> list[Row]:
-    """One row per ladder of held log gammas, over all seeds: the columns of rates.csv."""
-    cells = {cell.name: cell for cell in run.cells}
-    rows = []
-    for family, members in ladder_families(run.results).items():
-        rates = family_rates(
-            members, run.seeds, run.results, run.blocks, run.spectra, run.config.ad_min_gap
-        )
-        if rates is None:
-            continue
-        cell, window = cells[members[0]], rates.window
-        row: Row = {"ladder": family, "kappa": cell.kappa, "d": cell.d, "r": cell.r}
-        ends = (window.first, window.last) if window else ()
-        levels = [cells[members[end]].log_gamma for end in ends] or [None, None]
-        row |= {"window_low": levels[0], "window_high": levels[1]}
-        for name in ("nelbo", "recon", "active", "inactive", "r_hat_slope", "r_hat_recon"):
-            for part, value in getattr(rates, name)._asdict().items():
-                row[name if part == "value" else f"{name}_{part}"] = value
-        rows.append(row)
-    return rows
 
 
 def cost_table(run: LoadedRun) -> str:
@@ -237,19 +139,22 @@ def write_report(path: Path, cell: str | None = None) -> None:
         cell: name of the cell whose variances are shown as a matrix; by default a telling one.
     """
     run = load_run(path)
-    rows = summarise(run)
-    columns = table_columns(run.config, rows)
-    table = markdown_table(columns, rows)
+    rows, by_part = summarise(run), part_rows(run)
+    whole = [row for row in rows if row["parts"] == 1]
+    tables = [part for part in (whole, by_part) if part]
     ladders = ladder_rows(run)
-    lines = verdicts(run, rows, ladders)
+    lines = verdicts(run, rows, by_part, ladders)
     rundir.write_csv(path / rundir.SUMMARY, rows)
-    printed = [table, "\n".join(lines)]
+    printed = [markdown_table(table_columns(run.config, part), part) for part in tables]
+    printed.append("\n".join(lines))
+    if by_part:
+        rundir.write_csv(path / PART_SUMMARY, by_part)
     if ladders:
         rundir.write_csv(path / RATES, ladders)
-        printed.insert(1, markdown_table(ladder_columns(), ladders))
+        printed.insert(-1, markdown_table(ladder_columns(), ladders))
     shown = run.cell(cell) if cell else _telling_cell(run)
     spectra = [seed for seed in run.seeds if (shown.name, seed) in run.spectra]
-    pictures = figures.draw_all(run, rows, ladders, shown, path / rundir.FIGURES)
+    pictures = figures.draw_all(run, rows, by_part, ladders, shown, path / rundir.FIGURES)
     notes = NOTES.format(threshold=f"{run.config.ad_threshold:g}", gap=run.config.ad_min_gap)
     text = [
         f"# {run.config.name}",
@@ -264,7 +169,9 @@ def write_report(path: Path, cell: str | None = None) -> None:
     ]
     rundir.write_atomic(path / "report.md", "\n\n".join(part for part in text if part) + "\n")
     caption = f"{run.config.name}: mean and 95 % interval over {run.config.seeds} seeds."
-    latex = latex_table(columns, rows, caption)
+    latex = "\n".join(
+        latex_table(table_columns(run.config, part), part, caption) for part in tables
+    )
     if ladders:
         caption = f"{run.config.name}: rates in log gamma with 95 % bootstrap intervals."
         latex += "\n" + latex_table(ladder_columns(), ladders, caption)

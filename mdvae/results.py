@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,32 +17,48 @@ from mdvae.methods import Evaluation
 from mdvae.objective import to_paper_units
 
 
-def result_row(run: Run, evaluation: Evaluation, i: int, config: SweepConfig) -> rundir.Row:
-    """One row of results.csv from row i of an evaluation."""
-    cell = run.cell
-    nelbo, recon, kl = (float(getattr(evaluation, name)[i]) for name in ("nelbo", "recon", "kl"))
-    ratios = np.asarray(evaluation.ratios[i])[: cell.kappa]
-    finite = bool(np.isfinite(nelbo) and np.all(np.isfinite(ratios)))
-    gap = largest_gap(ratios, config.ad_min_gap)
+def of_run(run: Run, evaluation: Evaluation, i: int) -> list[Evaluation]:
+    """The evaluation of run i on each part of its data; without padding of kappa."""
+    kappa = run.cell.kappa
+
+    def cut(name: str, leaf: np.ndarray) -> np.ndarray:
+        widths = {"ratios": kappa, "ratio_blocks": kappa, "ad_fractions": kappa + 1}
+        return leaf[: widths[name]] if name in widths else leaf
+
+    found: list[Evaluation] = []
+    for k in range(len(run.cell.parts)):
+        leaves: dict[str, Any] = {
+            name: cut(name, np.asarray(leaf)[i, k]) for name, leaf in evaluation._asdict().items()
+        }
+        found.append(Evaluation(**leaves))
+    return found
+
+
+def mean_of(parts: Sequence[Evaluation]) -> Evaluation:
+    """The mean over parts of the data, each as often as the others."""
+    leaves: list[Any] = [np.mean(values, axis=0) for values in zip(*parts, strict=True)]
+    return Evaluation(*leaves)
+
+
+def measure(found: Evaluation, config: SweepConfig) -> rundir.Row:
+    """The columns that an evaluation fills, over one manifold or one part of the data."""
+    nelbo, recon, kl = (float(value) for value in (found.nelbo, found.recon, found.kl))
+    finite = bool(np.isfinite(nelbo) and np.all(np.isfinite(found.ratios)))
+    gap = largest_gap(np.asarray(found.ratios), config.ad_min_gap)
     ends = gap_ends = None
     if finite:
-        parts = np.asarray(evaluation.ratio_blocks[i])[: cell.kappa]
-        ends, gap_ends = count_intervals(parts, config.ad_threshold, config.ad_min_gap)
+        blocks = np.asarray(found.ratio_blocks)
+        ends, gap_ends = count_intervals(blocks, config.ad_threshold, config.ad_min_gap)
+    ad = active_dimensions(np.asarray(found.ratios), config.ad_threshold)
     return {
-        "cell": cell.name,
-        "seed": run.seed,
-        "kappa": cell.kappa,
-        "d": cell.d,
-        "r": cell.r,
-        "t": cell.t,
         "status": "ok" if finite else "diverged",
         "steps": config.steps,
-        "ad": active_dimensions(ratios, config.ad_threshold) if finite else None,
+        "ad": ad if finite else None,
         "ad_gap": gap.ad,
         "nelbo": nelbo,
         "recon": recon,
         "kl": kl,
-        "gamma": float(np.exp(np.float64(evaluation.log_gamma[i]))),
+        "gamma": float(np.exp(np.float64(found.log_gamma))),
         "neg_elbo_paper_units": to_paper_units(nelbo),
         "kl_paper_units": to_paper_units(kl),
         **{f"ad_{end}": ends[k] if ends else None for k, end in enumerate(("low", "high"))},
@@ -49,19 +66,82 @@ def result_row(run: Run, evaluation: Evaluation, i: int, config: SweepConfig) ->
             f"ad_gap_{end}": gap_ends[k] if gap_ends else None
             for k, end in enumerate(("low", "high"))
         },
-        "sigma": cell.sigma,
-        "log_gamma": cell.log_gamma,
-        "expected_ad": cell.expected_ad,
-        "ad_threshold": config.ad_threshold,
         "gap_low": gap.low,
         "gap_high": gap.high,
     }
 
 
+COUNTS = ("ad", "ad_gap", "ad_low", "ad_high", "ad_gap_low", "ad_gap_high", "gap_low", "gap_high")
+
+
+def _coordinates(run: Run) -> rundir.Row:
+    cell = run.cell
+    return {
+        "cell": cell.name,
+        "seed": run.seed,
+        "kappa": cell.kappa,
+        "d": cell.d,
+        "r": cell.r,
+        "t": cell.t,
+    }
+
+
+def result_row(run: Run, parts: Sequence[Evaluation], config: SweepConfig) -> rundir.Row:
+    """One row of results.csv.
+
+    Where the data have several parts the losses are means over them, and the counts, which differ
+    between them, are left to parts.csv.
+    """
+    cell = run.cell
+    row = measure(mean_of(parts), config)
+    if len(parts) > 1:
+        row |= dict.fromkeys(COUNTS)
+    gaps = {name: row.pop(name) for name in ("gap_low", "gap_high")}
+    return {
+        **_coordinates(run),
+        **row,
+        "parts": len(parts),
+        "sigma": cell.sigma,
+        "log_gamma": cell.log_gamma,
+        "expected_ad": cell.expected_ad,
+        "ad_threshold": config.ad_threshold,
+        **gaps,
+    }
+
+
+def part_rows(run: Run, parts: Sequence[Evaluation], config: SweepConfig) -> list[rundir.Row]:
+    """The rows of parts.csv: one per part of the data."""
+    return [
+        {
+            **_coordinates(run),
+            "part": part.value,
+            "expected_ad": part.expected_ad,
+            **measure(found, config),
+        }
+        for part, found in zip(run.cell.parts, parts, strict=True)
+    ]
+
+
+def count_rows(run: Run, parts: Sequence[Evaluation]) -> list[rundir.Row]:
+    """The rows of counts.csv: how often a sample has so many active dimensions."""
+    return [
+        {
+            "cell": run.cell.name,
+            "seed": run.seed,
+            "part": part.value,
+            "active": active,
+            "fraction": float(fraction),
+        }
+        for part, found in zip(run.cell.parts, parts, strict=True)
+        for active, fraction in enumerate(np.asarray(found.ad_fractions))
+        if fraction > 0 or not np.isfinite(fraction)
+    ]
+
+
 def save_results(
     path: Path, runs: Sequence[Run], evaluation: Evaluation, config: SweepConfig
 ) -> list[rundir.Row]:
-    """Adds a slice's rows to results.csv, spectra.csv and blocks.csv.
+    """Adds a slice's rows to results.csv, spectra.csv, blocks.csv, counts.csv and parts.csv.
 
     Rows of the same runs are replaced.
 
@@ -79,19 +159,27 @@ def save_results(
         old = [{k: v for k, v in row.items() if k in columns} for row in old]
         return sorted(old + new, key=lambda row: (order[row["cell"]], row["seed"]))
 
-    results = [result_row(run, evaluation, i, config) for i, run in enumerate(runs)]
+    found = [of_run(run, evaluation, i) for i, run in enumerate(runs)]
+    results = [result_row(run, parts, config) for run, parts in zip(runs, found, strict=True)]
+    means = [(run, mean_of(parts)) for run, parts in zip(runs, found, strict=True)]
     spectra = [
         {"cell": run.cell.name, "seed": run.seed, "latent": k, "ratio": float(ratio)}
-        for i, run in enumerate(runs)
-        for k, ratio in enumerate(evaluation.ratios[i][: run.cell.kappa])
+        for run, mean in means
+        for k, ratio in enumerate(mean.ratios)
     ]
     blocks = [
         {"cell": run.cell.name, "seed": run.seed, "nelbo": float(nelbo), "recon": float(recon)}
-        for i, run in enumerate(runs)
-        for nelbo, recon in zip(evaluation.nelbo_blocks[i], evaluation.recon_blocks[i], strict=True)
+        for run, mean in means
+        for nelbo, recon in zip(mean.nelbo_blocks, mean.recon_blocks, strict=True)
     ]
+    pairs = list(zip(runs, found, strict=True))
+    by_part = [row for run, parts in pairs for row in part_rows(run, parts, config)]
+    counts = [row for run, parts in pairs for row in count_rows(run, parts)]
     rundir.write_csv(path / rundir.SPECTRA, merged(rundir.SPECTRA, spectra))
     rundir.write_csv(path / rundir.BLOCKS, merged(rundir.BLOCKS, blocks))
+    rundir.write_csv(path / rundir.COUNTS, merged(rundir.COUNTS, counts))
+    if len(by_part) > len(runs):
+        rundir.write_csv(path / rundir.PARTS, merged(rundir.PARTS, by_part))
     # Ladders span cells, so a new slice may complete the estimates of an older one.
     run = load_run(path)
     rows = add_estimates(

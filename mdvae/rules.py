@@ -9,6 +9,10 @@ ACTIVATIONS = ("relu", "prelu", "tanh", "softplus", "linear")
 ENCODER_INPUTS = ("whitened", "raw")
 OUTPUTS = ("sigmoid", "linear")
 PRESETS = ("authors", "paper")
+DATA = ("manifold", "union", "varying_t")
+CONDITIONS = ("identity", "random")
+MODELS = ("vae", "cvae")
+PRIORS = ("standard", "learned")
 SIZE_AXES = ("kappa", "d", "r")
 
 
@@ -26,6 +30,10 @@ def _is_number(value: Any) -> bool:
 
 def _positive():
     return (lambda v: _is_int(v) and v >= 1), "a whole number, 1 or more"
+
+
+def _natural():
+    return (lambda v: _is_int(v) and v >= 0), "a whole number, 0 or more"
 
 
 def _one_of(names: tuple[str, ...]):
@@ -49,6 +57,13 @@ RULES = {
     "seeds": _positive(),
     "seed": ((lambda v: _is_int(v) and 0 <= v < 2**31), "a whole number from 0 to 2147483647"),
     "preset": _one_of(PRESETS),
+    "data": _one_of(DATA),
+    "t": _natural(),
+    "condition": _one_of(CONDITIONS),
+    "model": _one_of(MODELS),
+    "prior": _one_of(PRIORS),
+    "attention": ((lambda v: isinstance(v, bool)), "True or False"),
+    "attention_hidden": _natural(),
     "n_train": _positive(),
     "n_eval": _positive(),
     "hidden": (_is_hidden, "a tuple of layer widths of 1 or more, such as (64,)"),

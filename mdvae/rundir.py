@@ -27,6 +27,7 @@ Row = dict[str, Any]
 CONFIG, MANIFEST, METRICS = "config.json", "manifest.json", "metrics.jsonl"
 RESULTS, SUMMARY = "results.csv", "summary.csv"
 SPECTRA, BLOCKS = "spectra.csv", "blocks.csv"
+PARTS, COUNTS = "parts.csv", "counts.csv"
 CHECKPOINTS, FIGURES, LOCK = "checkpoints", "figures", ".lock"
 
 

@@ -35,9 +35,10 @@ from mdvae.grid import Group, make_cells, make_groups
 from mdvae.loading import make_method
 from mdvae.machine import GIB, describe_machine, memory_budget, pick_devices, set_up_cpu
 from mdvae.memory import place_runs
-from mdvae.report import published_rows, write_report
+from mdvae.report import write_report
 from mdvae.results import save_results
 from mdvae.runner import Job, train_slice
+from mdvae.summary import published_rows
 from mdvae.train import Trainer
 
 

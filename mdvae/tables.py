@@ -69,6 +69,10 @@ def table_columns(config: SweepConfig, rows: Sequence[Row]) -> list[Column]:
         Column("d", "$d$", lambda row: str(row["d"])),
         Column("r", "$r$", lambda row: str(row["r"]) + ("*" if row["r"] == row["d"] else "")),
     ]
+    if "part" in rows[0]:
+        columns.append(Column("part", "part", lambda row: str(row["part"])))
+    if "part" in rows[0] or any(row["t"] for row in rows):
+        columns.append(Column("expected AD", "expected AD", lambda row: str(row["expected_ad"])))
     if varied:
         columns.append(Column("else", "else", _else))
     paper = any(row["paper_ad"] is not None for row in rows)
@@ -107,13 +111,14 @@ def table_columns(config: SweepConfig, rows: Sequence[Row]) -> list[Column]:
     columns.append(Column("Recon", "Recon", lambda row: number(row["recon_mean"])))
     if paper:
         columns.append(Column("paper Recon", "paper Recon", lambda row: number(row["paper_recon"])))
-    columns.append(
-        Column(
-            "r̂ (loss slope)",
-            r"$\hat r$ (loss slope)",
-            lambda row: with_interval(row, "r_hat_slope", 1),
+    if any(fixed(row["r_hat_slope_mean"], 1) != "–" for row in rows):
+        columns.append(
+            Column(
+                "r̂ (loss slope)",
+                r"$\hat r$ (loss slope)",
+                lambda row: with_interval(row, "r_hat_slope", 1),
+            )
         )
-    )
     if any(fixed(row["r_hat_recon_mean"], 1) != "–" for row in rows):
         columns.append(
             Column(
@@ -146,9 +151,10 @@ def ladder_columns() -> list[Column]:
         Column("κ", r"$\kappa$", lambda row: str(row["kappa"])),
         Column("d", "$d$", lambda row: str(row["d"])),
         Column("r", "$r$", lambda row: str(row["r"])),
+        Column("t", "$t$", lambda row: str(row["t"])),
         Column("window (log γ)", r"window ($\log\gamma$)", window),
         Column("slope of 2 nelbo", r"slope of $2\,$nelbo", shown("nelbo", 2)),
-        Column("theory", "theory", lambda row: str(row["d"] - row["r"])),
+        Column("theory", "theory", lambda row: str(row["theory"])),
         Column("r̂ (loss slope)", r"$\hat r$ (loss slope)", shown("r_hat_slope", 2)),
         Column("r̂ (Recon/γ)", r"$\hat r$ (Recon/$\gamma$)", shown("r_hat_recon", 2)),
         Column("slope of log Recon (1)", r"slope of $\log$ Recon (1)", shown("recon", 3)),

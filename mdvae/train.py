@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from mdvae.chunks import class_of, loop_classes, make_chunk, wrap_length
 from mdvae.config import SweepConfig
-from mdvae.data.sets import DataKey, data_key, make_samples
+from mdvae.data.sets import DataKey, data_key, data_kind, make_batch, n_parts
 from mdvae.data.whitening import Whitening, fit_whitening
 from mdvae.ensemble import (
     EnsembleState,
@@ -49,7 +49,7 @@ class Slice(NamedTuple):
 
     Attributes:
         placement: which run sits in which slot.
-        data: {"x": [data sets, d, n_train + wrap]}.
+        data: {"x": [data sets, d, n_train + wrap], "c": ...}; see `data.sets.make_batch`.
         inputs: the whitening of each data set, or None where the encoder is fed raw data.
         per_run: hparams and indices into the shared tables, [slots] each.
         seeds: the shared table of seeds.
@@ -88,6 +88,7 @@ class Trainer:
         data = [share(data_keys(placement), self._n_devices) for placement in placements]
         self._n_seeds = max(len(table.table) for table in seeds) // self._n_devices
         self._n_data = max(len(table.table) for table in data) // self._n_devices
+        self._kind = data_kind(group.cells, config.preset)
         self._whitened = group.cells[0].encoder_input == "whitened"
         self._make = over_devices(self._make_local, mesh, 1)
         self._pick = over_devices(lambda table, rows: table[rows], mesh, 2)
@@ -117,14 +118,14 @@ class Trainer:
         )
 
     @cached_property
-    def _initial(self) -> dict[tuple[int, int, int], TrainState]:
-        """Initial states by (seed, kappa, d), padded, on the host.
+    def _initial(self) -> dict[tuple[int, ...], TrainState]:
+        """Initial states by (seed, kappa, d, c), padded, on the host.
 
         Each is drawn at its true shapes (true fan-in). Cells of one shape start from one draw
         per seed; only their log gamma may differ.
         """
         template = padded_shapes(self._method, self._group)
-        shapes = {(cell.kappa, cell.d): cell for cell in self._group.cells}
+        shapes = {(cell.kappa, cell.d, cell.c): cell for cell in self._group.cells}
         seeds = np.array(sorted({run.seed for place in self._placements for run in place.slots}))
 
         @jax.jit
@@ -149,7 +150,7 @@ class Trainer:
         placement = part.placement
 
         def start(run: Run) -> TrainState:
-            state = self._initial[run.seed, run.cell.kappa, run.cell.d]
+            state = self._initial[run.seed, run.cell.kappa, run.cell.d, run.cell.c]
             level = np.float32(run.cell.start_log_gamma)
             return state._replace(params={**state.params, "log_gamma": level})
 
@@ -167,7 +168,10 @@ class Trainer:
         return self._chunk(state, part.data, part.per_run, part.seeds, start, n_steps)
 
     def evaluate(self, part: Slice, state: EnsembleState) -> Evaluation:
-        """Evaluates the real runs on fresh samples; NumPy arrays, [runs, ...]."""
+        """Evaluates the real runs on fresh samples; NumPy arrays, [runs, parts of data, ...].
+
+        A run whose data have fewer parts than the group's most has no meaning in the others.
+        """
         keys = put_rows(_stack_keys(data_keys(part.placement)), self._mesh)
         evaluation = self._evaluate(state.train, part.per_run, keys)
         return take_runs(evaluation, part.placement.n_runs)
@@ -189,20 +193,6 @@ class Trainer:
         )
         zeros = put_rows(_zero_meter(len(part.placement.slots)), self._mesh)
         return state._replace(meter=zeros), means
-
-    def _samples(self, key: DataKey, n: int, purpose: str) -> jax.Array:
-        noisy = any(cell.sigma > 0 for cell in self._group.cells)
-        return make_samples(
-            key.seed,
-            key.d,
-            key.r,
-            n=n,
-            purpose=purpose,
-            preset=self._config.preset,
-            d_max=self._group.d,
-            r_max=self._group.r,
-            sigma=key.sigma if noisy else None,
-        )
 
     def _fit_inputs(self, x: jax.Array) -> Whitening:
         """The whitening of each data set, rows on the device that holds it."""
@@ -226,20 +216,26 @@ class Trainer:
     def _make_local(self, data_keys: DataKey) -> dict[str, jax.Array]:
         n, wrap = self._config.n_train, wrap_length(self._batch_size, self._config.n_train)
 
-        def make(key: DataKey) -> jax.Array:
-            x_DN = self._samples(key, n, "train")
-            return jnp.concatenate([x_DN, x_DN[:, :wrap]], axis=1)
+        def make(key: DataKey) -> dict[str, jax.Array]:
+            batch = make_batch(key, self._kind, n, "train")
+            return jax.tree.map(lambda x: jnp.concatenate([x, x[:, :wrap]], axis=1), batch)
 
-        return {"x": map_runs(make, data_keys)}
+        return map_runs(make, data_keys)
 
     def _evaluate_local(self, train, per_run, slot_keys) -> Evaluation:
         n = self._config.n_eval
 
         def one(run) -> Evaluation:
             state, own, key = run
-            batch = {"x": self._samples(key, n, "eval")}
             noise = self._method.noise(purpose_key(key.seed, "eval_noise"), n)
-            return self._method.evaluate(state, batch, noise, own["hparams"])
+
+            def on_part(part: int | None) -> Evaluation:
+                batch = make_batch(key, self._kind, n, "eval", part)
+                return self._method.evaluate(state, batch, noise, own["hparams"])
+
+            count = n_parts(self._group.cells)
+            found = [on_part(part if count > 1 else None) for part in range(count)]
+            return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
 
         return map_runs(one, (train, per_run, slot_keys))
 

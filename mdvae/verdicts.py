@@ -26,7 +26,26 @@ def _listed(runs: Sequence[str]) -> str:
     return ", ".join(runs[:LISTED]) + (f" and {more} more (see results.csv)" if more > 0 else "")
 
 
-def verdicts(run: LoadedRun, rows: Sequence[Row], ladders: Sequence[Row]) -> list[str]:
+def _part_lines(by_part: Sequence[Row], threshold: str) -> list[str]:
+    """How often the dimension of each part of the data was found, by cell."""
+    lines = []
+    for cell in dict.fromkeys(row["cell"] for row in by_part):
+        mine = [row for row in by_part if row["cell"] == cell]
+        for rule, label in (("ad", f"by the {threshold} rule"), ("ad_gap", "by the gap rule")):
+            total = sum(row["runs"] for row in mine)
+            hits = sum(round((row[f"{rule}_correct"] or 0) * row["runs"]) for row in mine)
+            found = ", ".join(fixed(row[f"{rule}_mean"], 1) for row in mine)
+            wanted = ", ".join(str(row["expected_ad"]) for row in mine)
+            lines.append(
+                f"{cell}: AD {label} is as expected in {_fraction_text(hits, total)} of (run, part)"
+                f" (means {found}; expected {wanted})."
+            )
+    return lines
+
+
+def verdicts(
+    run: LoadedRun, rows: Sequence[Row], by_part: Sequence[Row], ladders: Sequence[Row]
+) -> list[str]:
     """What the numbers say, in sentences."""
     families = ladder_families(run.results)
     members = {cell: family for family, cells in families.items() for cell in cells}
@@ -36,25 +55,36 @@ def verdicts(run: LoadedRun, rows: Sequence[Row], ladders: Sequence[Row]) -> lis
     lines = []
     # At a held gamma the number of active dimensions is a matter of the level, not of r alone.
     kinds = {
-        "with r < d and κ ≥ r (Theorem 1), AD = r": lambda cell: cell.in_theorem,
+        "with r < d and κ ≥ r (Theorem 1), AD = r": lambda cell: cell.in_theorem and not cell.c,
+        "given a condition, κ ≥ r (Theorem 2), AD = r - t": lambda cell: (
+            cell.in_theorem and cell.c > 0
+        ),
         "with κ < r (too few latents), AD = κ": lambda cell: cell.kappa < cell.r,
-        "with r = d (outside Theorem 1), AD = r": lambda cell: cell.r == cell.d <= cell.kappa,
+        "with r = d (outside Theorem 1), AD = r": lambda cell: (
+            cell.r == cell.d <= cell.kappa and not cell.c
+        ),
         "with noise off the manifold (outside Theorem 1), AD = r": lambda cell: cell.sigma > 0,
     }
     for text, belongs in kinds.items():
         mine = [
-            row for row in run.results if belongs(names[row["cell"]]) and row["log_gamma"] is None
+            row
+            for row in run.results
+            if belongs(names[row["cell"]]) and row["log_gamma"] is None and row["parts"] == 1
         ]
         if not mine:
             continue
         for rule, label in (("ad", f"by the {threshold} rule"), ("ad_gap", "by the gap rule")):
             hits = sum(row[rule] == row["expected_ad"] for row in mine)
             lines.append(f"Of runs {text} {label} in {_fraction_text(hits, len(mine))}.")
-    compared = [row for row in rows if row["paper_neg_elbo"] is not None and row["runs"]]
+    lines += _part_lines(by_part, threshold)
+    compared = [
+        row for row in [*rows, *by_part] if row["paper_neg_elbo"] is not None and row["runs"]
+    ]
     if compared:
         below = sum(row["neg_elbo_paper_units_mean"] <= row["paper_neg_elbo"] for row in compared)
         lines.append(
-            f"The mean -ELBO is at or below the published one in {below} of {len(compared)} cells."
+            f"The mean -ELBO is at or below the published one in {below} of {len(compared)}"
+            f" {'parts of cells' if by_part else 'cells'}."
         )
     counted: dict[tuple[Any, ...], Row] = {}
     for row in done:
@@ -63,9 +93,11 @@ def verdicts(run: LoadedRun, rows: Sequence[Row], ladders: Sequence[Row]) -> lis
         if row["r_hat_slope"] is not None and names[row["cell"]].in_theorem:
             counted[ladder, row["seed"]] = row
     if counted:
-        hits = sum(round(row["r_hat_slope"]) == row["r"] for row in counted.values())
+        hits = sum(
+            round(row["r_hat_slope"]) == names[row["cell"]].dimension for row in counted.values()
+        )
         lines.append(
-            f"With r < d and κ ≥ r, r̂ from the loss slope rounds to r in"
+            f"Under the theorems, r̂ from the loss slope rounds to r - t (r of a VAE) in"
             f" {_fraction_text(hits, len(counted))} of those with a valid window."
         )
     for row in rows:

@@ -10,7 +10,7 @@ import mdvae
 from mdvae import sweep
 from mdvae.config import resolve
 from mdvae.grid import make_cells, make_groups
-from mdvae.report import published_rows
+from mdvae.summary import published_rows
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -40,7 +40,9 @@ def test_config_builds_and_steps(path, protocol, tmp_path, capsys):
     run = mdvae.load_run(tmp_path / "w")
     assert {row["status"] for row in run.results} == {"ok"}
     assert len(run.results) == len(run.cells)
-    assert (run.config.hidden == (16,)) == (protocol == "authors")
+    # The published networks are fed x as it is and have no output function.
+    assert (run.config.output == "linear") == (protocol == "authors")
+    assert (run.config.encoder_input == "raw") == (protocol == "authors")
     assert "| " in capsys.readouterr().out
 
 

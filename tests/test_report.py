@@ -3,7 +3,7 @@
 import pytest
 
 from mdvae.config import ConfigError
-from mdvae.report import published_rows
+from mdvae.summary import published_rows
 from mdvae.tables import Column, latex_table, markdown_table, number
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mdvae.chunks import wrap_length
-from mdvae.data.sets import make_samples
+from mdvae.data.sets import data_key, data_kind, make_batch
 from mdvae.data.whitening import fit_whitening
 from mdvae.ensemble import Run, looped, run_mesh, split_runs, take_runs, unpad_like
 from mdvae.grid import make_cells, make_groups
@@ -103,9 +103,8 @@ def test_compiled_chunk_equals_python_loop(tiny):
     _, _, method, group = set_up(config)
     (cell,) = group.cells
     hparams = jax.tree.map(np.float32, cell_hparams(cell))
-    x = make_samples(
-        5, cell.d, cell.r, n=config.n_train, purpose="train", preset="authors", d_max=6, r_max=2
-    )
+    kind = data_kind([cell], "authors")
+    x = make_batch(data_key(cell, 5), kind, config.n_train, "train")["x"]
     x = np.concatenate([x, x[:, : config.batch_size]], axis=1)
     whitening = fit_whitening(x[:, : config.n_train])
     state = method.init(purpose_key(5, "init"), cell)

@@ -81,15 +81,18 @@ def warnings_of(row: Row, threshold: float) -> list[str]:
     if row["log_gamma"] is not None:
         # At a held gamma the number of active dimensions is a matter of the level.
         return found
+    settled = row["recon"] / (row["d"] * row["gamma"])
+    if abs(settled - 1.0) > 2 * SETTLED_TOLERANCE:
+        found.append(f"gamma had not settled: Recon / (d gamma) = {settled:.2f}")
+    if row["parts"] > 1:
+        # The counts are those of parts.csv, one for each part of the data.
+        return found
     if row["ad_gap"] is None:
         found.append("the spectrum has no gap")
     elif row["ad"] != row["ad_gap"]:
         found.append(f"AD ({threshold:g}) and AD (gap) differ: {row['ad']} and {row['ad_gap']}")
     if row["kappa"] in (row["ad"], row["ad_gap"]):
         found.append("all latents are active, kappa may be too small")
-    settled = row["recon"] / (row["d"] * row["gamma"])
-    if abs(settled - 1.0) > 2 * SETTLED_TOLERANCE:
-        found.append(f"gamma had not settled: Recon / (d gamma) = {settled:.2f}")
     if not unknown and row["ad_gap"] is not None and abs(r_hat - row["ad_gap"]) > 1.0:
         found.append(f"the loss slope and AD (gap) differ: {r_hat:.1f} and {row['ad_gap']}")
     return found

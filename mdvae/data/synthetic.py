@@ -35,7 +35,7 @@ class Manifold(NamedTuple):
     mask_D: jax.Array
 
 
-def _rows(key: jax.Array, n_rows: int, draw) -> jax.Array:
+def draw_rows(key: jax.Array, n_rows: int, draw) -> jax.Array:
     """Stacks draw(key of row i), [n_rows, ...]: a row does not depend on how many there are."""
     return jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(jnp.arange(n_rows))
 
@@ -61,7 +61,9 @@ def draw_manifold(
     keys = jax.random.split(key, 4)
     mask_R = (jnp.arange(r_max, dtype=jnp.uint32) < r).astype(jnp.float32)
     mask_D = (jnp.arange(d_max, dtype=jnp.uint32) < d).astype(jnp.float32)
-    mixture = [_rows(key, r_max, lambda k: jax.random.normal(k, (COMPONENTS,))) for key in keys[:2]]
+    mixture = [
+        draw_rows(key, r_max, lambda k: jax.random.normal(k, (COMPONENTS,))) for key in keys[:2]
+    ]
     authors = preset == "authors"
     if authors:
 
@@ -72,8 +74,8 @@ def draw_manifold(
         def entry(k: jax.Array) -> jax.Array:
             return jax.random.normal(k)
 
-    projection_RD = _rows(keys[2], r_max, lambda k: _rows(k, d_max, entry))
-    bias_D = _rows(keys[3], d_max, entry) if authors else jnp.zeros(d_max)
+    projection_RD = draw_rows(keys[2], r_max, lambda k: draw_rows(k, d_max, entry))
+    bias_D = draw_rows(keys[3], d_max, entry) if authors else jnp.zeros(d_max)
     weights_M = jnp.asarray(AUTHORS_WEIGHTS if authors else (1.0,) * COMPONENTS)
     return Manifold(
         weights_M=weights_M / weights_M.sum(),
@@ -97,8 +99,8 @@ def sample(key: jax.Array, manifold: Manifold, n: int) -> tuple[jax.Array, jax.A
     uniform_N = jax.random.uniform(key_component, (n,))
     component_N = jnp.sum(uniform_N[None, :] >= edges_M[:, None], axis=0)
     r_max = manifold.noise_R.shape[0]
-    normal_RN = _rows(key_mixture, r_max, lambda k: jax.random.normal(k, (n,)))
-    noise_RN = _rows(key_noise, r_max, lambda k: jax.random.normal(k, (n,)))
+    normal_RN = draw_rows(key_mixture, r_max, lambda k: jax.random.normal(k, (n,)))
+    noise_RN = draw_rows(key_noise, r_max, lambda k: jax.random.normal(k, (n,)))
     u_RN = (
         manifold.means_RM[:, component_N]
         + manifold.scales_RM[:, component_N] * normal_RN
@@ -113,5 +115,5 @@ def add_noise(
 ) -> jax.Array:
     """x + sigma N(0, I) in the true dimensions: data near the manifold, no longer on it."""
     d_max, n = x_DN.shape
-    noise_DN = _rows(key, d_max, lambda k: jax.random.normal(k, (n,)))
+    noise_DN = draw_rows(key, d_max, lambda k: jax.random.normal(k, (n,)))
     return x_DN + sigma * noise_DN * manifold.mask_D[:, None]

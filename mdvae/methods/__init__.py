@@ -1,12 +1,12 @@
 """A method: pure functions written for ONE run; the engine adds the axis of runs."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
 from mdvae.grid import Cell, Group
+from mdvae.networks import Networks
 
 PyTree = Any
 Batch = dict[str, jax.Array]
@@ -19,8 +19,8 @@ class TrainState(NamedTuple):
     """What carries over from step to step.
 
     Attributes:
-        params: {"encoder": ..., "decoder": ..., "log_gamma": scalar}, and "input", a fixed
-            `Whitening`, where the encoder is fed whitened data.
+        params: {"encoder": ..., "decoder": ..., "log_gamma": scalar}, and "prior" where it is
+            learned, and "input", a fixed `Whitening`, where the encoder is fed whitened data.
         opt_state: of the optimiser.
         step: how many steps were taken, int32 scalar.
     """
@@ -68,6 +68,8 @@ class Evaluation(NamedTuple):
         nelbo, recon, kl: scalars.
         log_gamma: the decoder's.
         ratios: [kappa], encoder variance over prior variance, averaged over samples; 1 in padding.
+        ad_fractions: [kappa + 1], the fraction of samples of which so many ratios are below the
+            threshold of the paper's rule.
         nelbo_blocks, recon_blocks: [blocks], means over parts of the samples, for the bootstrap.
         ratio_blocks: [kappa, blocks], the ratios over the same parts.
     """
@@ -77,6 +79,7 @@ class Evaluation(NamedTuple):
     kl: jax.Array
     log_gamma: jax.Array
     ratios: jax.Array
+    ad_fractions: jax.Array
     nelbo_blocks: jax.Array
     recon_blocks: jax.Array
     ratio_blocks: jax.Array
@@ -92,21 +95,19 @@ class Method(NamedTuple):
         noise: (key, batch size) -> the noise of one step, at padded shapes.
         step: (state, batch, noise, hparams) -> (TrainState, Info).
         evaluate: (state, batch, noise, hparams) -> Evaluation.
-        encode: (params, x_DB) -> mean_KB, logvar_KB.
-        decode: (params, z_KB) -> x_hat_DB.
+        networks: to apply to params.
     """
 
     init: Callable[[jax.Array, Cell], TrainState]
     noise: Callable[[jax.Array, int], PyTree]
     step: Callable[[TrainState, Batch, PyTree, Hparams], tuple[TrainState, Info]]
     evaluate: Callable[[TrainState, Batch, PyTree, Hparams], Evaluation]
-    encode: Callable[[PyTree, jax.Array], tuple[jax.Array, jax.Array]]
-    decode: Callable[[PyTree, jax.Array], jax.Array]
+    networks: Networks
 
 
 def padded_shapes(method: Method, group: Group) -> TrainState:
     """Shapes and dtypes of a group's padded train state: those of its widest cell's."""
-    widest = dataclasses.replace(group.cells[0], kappa=group.kappa, d=group.d, r=group.r)
+    widest = group.cells[0].widened(group.kappa, group.d, group.c)
     return jax.eval_shape(lambda key: method.init(key, widest), jax.random.key(0))
 
 

@@ -20,27 +20,29 @@ Params = Any
 class Linear(nn.Module):
     """y = W^T x + b over the first axis; kernel [inputs, *features], bias [*features].
 
-    Both start uniform on +-1/sqrt(inputs), as the published models did.
+    Both start uniform on +-bound, by default 1/sqrt(inputs), as the published models did.
     """
 
     features: tuple[int, ...]
+    bound: float | None = None
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x_IB: jax.Array) -> jax.Array:
         inputs, batch = x_IB.shape
-        bound = 1.0 / math.sqrt(inputs)
+        bound = self.bound or 1.0 / math.sqrt(inputs)
 
         def uniform(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
             return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
         kernel = self.param("kernel", uniform, (inputs, *self.features))
-        bias = self.param("bias", uniform, self.features)
         flat_IF = kernel.reshape(inputs, -1)
         # Reconstruction errors of 1e-5 need full float32 products where the default is TF32.
         y_FB = lax.dot_general(
             flat_IF, x_IB, (((0,), (0,)), ((), ())), precision=lax.Precision.HIGHEST
         )
-        y_FB = y_FB + bias.reshape(-1, 1)
+        if self.use_bias:
+            y_FB = y_FB + self.param("bias", uniform, self.features).reshape(-1, 1)
         return y_FB.reshape(*self.features, batch)
 
 
@@ -58,7 +60,8 @@ def sigmoid(x: jax.Array) -> jax.Array:
     return 0.5 * jnp.tanh(0.5 * x) + 0.5
 
 
-def _activate(name: str, x: jax.Array) -> jax.Array:
+def activate(name: str, x: jax.Array) -> jax.Array:
+    """An activation by name; "prelu" makes a parameter in the module that calls."""
     if name == "prelu":
         return PReLU()(x)
     functions: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -81,7 +84,7 @@ class MLPEncoder(nn.Module):
     def __call__(self, x_DB: jax.Array) -> tuple[jax.Array, jax.Array]:
         h_HB = x_DB
         for width in self.hidden:
-            h_HB = _activate(self.activation, Linear((width,))(h_HB))
+            h_HB = activate(self.activation, Linear((width,))(h_HB))
         heads_2KB = Linear((2, self.kappa), name="heads")(h_HB)
         return heads_2KB[0], heads_2KB[1]
 
@@ -98,23 +101,29 @@ class MLPDecoder(nn.Module):
     def __call__(self, z_KB: jax.Array) -> jax.Array:
         h_HB = z_KB
         for width in self.hidden:
-            h_HB = _activate(self.activation, Linear((width,))(h_HB))
+            h_HB = activate(self.activation, Linear((width,))(h_HB))
         x_hat_DB = Linear((self.d,), name="mean")(h_HB)
         return sigmoid(x_hat_DB) if self.output == "sigmoid" else x_hat_DB
 
 
+Condition = jax.Array | None  # c_CB, or None for a model without one
+Gaussian = tuple[jax.Array, jax.Array]  # mean_KB, logvar_KB
+
+
 class Networks(NamedTuple):
-    """Pure functions of params {"encoder": ..., "decoder": ...}.
+    """Pure functions of params {"encoder": ..., "decoder": ...}, and "prior" where it is learned.
 
     Attributes:
         init: key -> params.
-        encode: (params, x_DB) -> mean_KB, logvar_KB.
-        decode: (params, z_KB) -> x_hat_DB.
+        encode: (params, x_DB, c_CB) -> mean_KB, logvar_KB of q(z | x, c).
+        decode: (params, z_KB, c_CB) -> x_hat_DB.
+        prior: (params, c_CB) -> mean_KB, logvar_KB of p(z | c); None for N(0, I).
     """
 
     init: Callable[[jax.Array], Params]
-    encode: Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]
-    decode: Callable[[Params, jax.Array], jax.Array]
+    encode: Callable[[Params, jax.Array, Condition], Gaussian]
+    decode: Callable[[Params, jax.Array, Condition], jax.Array]
+    prior: Callable[[Params, Condition], Gaussian] | None = None
 
 
 def mlp_networks(
@@ -144,11 +153,11 @@ def mlp_networks(
             "decoder": decoder.init(key_decoder, jnp.zeros((kappa, 1)))["params"],
         }
 
-    def encode(params: Params, x_DB: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def encode(params: Params, x_DB: jax.Array, _: Condition = None) -> Gaussian:
         mean_KB, logvar_KB = encoder.apply({"params": params["encoder"]}, x_DB)
         return jnp.asarray(mean_KB), jnp.asarray(logvar_KB)
 
-    def decode(params: Params, z_KB: jax.Array) -> jax.Array:
+    def decode(params: Params, z_KB: jax.Array, _: Condition = None) -> jax.Array:
         x_hat_DB = decoder.apply({"params": params["decoder"]}, z_KB)
         return jnp.asarray(x_hat_DB)
 

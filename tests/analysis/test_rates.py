@@ -146,6 +146,7 @@ def row(**changed):
         "recon": 0.01,
         "gamma": 0.001,
         "r_hat_slope": 3.1,
+        "parts": 1,
     }
     return {**base, **changed}
 

@@ -6,7 +6,6 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from mdvae.data.sets import make_samples
 from mdvae.data.synthetic import AUTHORS_WEIGHTS, COMPONENTS, draw_manifold, sample
 
 KEY = jax.random.key(3)
@@ -69,31 +68,3 @@ def test_presets_differ_in_projection():
     assert scipy.stats.kstest(np.ravel(paper.projection_RD), "norm").pvalue > 1e-3
     assert not np.any(paper.bias_D)
     assert not np.any(paper.noise_R)
-
-
-def test_noise_is_normal_and_leaves_padding_alone():
-    sizes = {"n": 5000, "purpose": "train", "preset": "authors", "d_max": 6, "r_max": 2}
-    clean = np.asarray(make_samples(1, 4, 2, **sizes))
-    noisy = np.asarray(make_samples(1, 4, 2, sigma=0.05, **sizes))
-    noise = (noisy - clean)[:4] / 0.05
-    assert scipy.stats.kstest(noise.ravel(), "norm").pvalue > 1e-3
-    assert np.abs(np.corrcoef(noise) - np.eye(4)).max() < 0.06
-    # Nor does it know anything of the sample that it is added to.
-    both = np.corrcoef(noise, scipy.special.logit(clean[:4].astype(np.float64)))
-    assert np.abs(both[:4, 4:]).max() < 0.06
-    assert not np.any(noisy[4:])
-    np.testing.assert_array_equal(make_samples(1, 4, 2, sigma=0.0, **sizes), clean)
-
-
-def test_evaluation_is_fresh_samples_of_the_same_manifold():
-    sizes = {"n": 600, "preset": "authors", "d_max": 8, "r_max": 3}
-    train = np.asarray(make_samples(7, 8, 3, purpose="train", **sizes), np.float64)
-    fresh = np.asarray(make_samples(7, 8, 3, purpose="eval", **sizes), np.float64)
-    both = scipy.special.logit(np.concatenate([train, fresh], axis=1))
-    singular = np.linalg.svd(both - both.mean(axis=1, keepdims=True), compute_uv=False)
-    assert np.sum(singular > 1e-3 * singular[0]) == 3
-    assert not set(map(tuple, train.T)) & set(map(tuple, fresh.T))
-    other = np.asarray(make_samples(8, 8, 3, purpose="train", **sizes), np.float64)
-    mixed = scipy.special.logit(np.concatenate([train, other], axis=1))
-    singular = np.linalg.svd(mixed - mixed.mean(axis=1, keepdims=True), compute_uv=False)
-    assert np.sum(singular > 1e-3 * singular[0]) > 3

@@ -132,8 +132,8 @@ def test_kl_warmup_starts_without_the_kl(tiny):
     noise, x = method.noise(jax.random.key(1), 40), batches(warm, 1)[0]
 
     def nll(params):
-        mean, logvar = method.encode(params, x)
-        x_hat = method.decode(params, mean + jnp.exp(logvar / 2) * noise)
+        mean, logvar = method.networks.encode(params, x, None)
+        x_hat = method.networks.decode(params, mean + jnp.exp(logvar / 2) * noise, None)
         log_gamma = params["log_gamma"]
         recon = jnp.sum((x - x_hat) ** 2, axis=0)
         return 0.5 * jnp.mean(recon * jnp.exp(-log_gamma) + warm.d * log_gamma)
@@ -167,8 +167,8 @@ def test_step_is_adam_under_the_one_cycle_schedule(tiny):
 
     def loss(trained, x, noise):
         params = {**trained, **fixed}
-        mean, logvar = method.encode(params, x)
-        x_hat = method.decode(params, mean + jnp.exp(logvar / 2) * noise)
+        mean, logvar = method.networks.encode(params, x, None)
+        x_hat = method.networks.decode(params, mean + jnp.exp(logvar / 2) * noise, None)
         recon = jnp.sum((x - x_hat) ** 2, axis=0)
         nll = recon / (2 * jnp.exp(params["log_gamma"]))
         nll = nll + cell.d / 2 * (np.log(2 * np.pi) + params["log_gamma"])

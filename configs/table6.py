@@ -1,0 +1,30 @@
+"""Table 6 of CVAE-dims: c tells 2, 4, 6, 8 or 10 of r = 12 coordinates, from sample to sample.
+
+    python -m mdvae.sweep --config configs/table6.py
+    python -m mdvae.sweep --config configs/table6.py --config.grid.kappa='(90,)'
+
+Published (mdvae/published/table6.csv): with attention AD = 10, 8, 6, 4, 2 by t, without it 10 for
+every t. Its text has kappa = 20, its caption 90; its counts are with the threshold 0.01.
+"""
+
+from ml_collections import ConfigDict
+
+from mdvae.config import default_config, published_protocol
+
+
+def get_config() -> ConfigDict:
+    """With and without attention, five seeds."""
+    config = default_config()
+    config.name = "table6"
+    config.grid = ConfigDict(
+        {"kappa": (20,), "d": (20,), "r": (12,), "t": (10,), "attention": (False, True)}
+    )
+    config.data = "varying_t"
+    config.model = "cvae"
+    config.steps = 60_000
+    authors = published_protocol()
+    authors.hidden, authors.activation, authors.learning_rate = (64,), "prelu", 0.001
+    authors.attention_hidden = 30
+    config.protocols.authors = authors
+    config.published = "table6"
+    return config

@@ -1,0 +1,31 @@
+"""Theorem 2 of CVAE-dims measured: a CVAE at a ladder of held log gammas, for five t.
+
+    python -m mdvae.sweep --config configs/theorem2.py
+
+Theory for gamma -> 0: 2 nelbo = (d - r + t) log gamma + O(1). Published: the theorem alone.
+"""
+
+from ml_collections import ConfigDict
+
+from mdvae.config import default_config, published_protocol
+
+
+def get_config() -> ConfigDict:
+    """d = 20, r = 6, t = 1 to 5 at eleven levels, three seeds."""
+    config = default_config()
+    config.name = "theorem2"
+    config.grid = ConfigDict(
+        {
+            "kappa": (20,),
+            "d": (20,),
+            "r": (6,),
+            "t": (1, 2, 3, 4, 5),
+            "log_gamma": tuple(-8.0 + 0.5 * i for i in range(11)),
+        }
+    )
+    config.model = "cvae"
+    config.seeds = 3
+    config.steps = 20_000
+    config.anneal = 0.5
+    config.protocols.authors = published_protocol()
+    return config

@@ -1,0 +1,143 @@
+"""Figures of conditional models: dimensions by part of the data, and samples given a condition."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from mdvae.grid import Cell
+from mdvae.loading import LoadedRun
+from mdvae.plotting import MAX_PANELS, colours_of, title_of
+from mdvae.rundir import Row
+
+POINTS = 1_500
+CONDITIONS = 4
+# A model is drawn where its manifold, given the condition or not, has at most so many dimensions.
+DRAWN_DIMENSIONS = 2
+
+
+def draw_parts(run: LoadedRun, by_part: Sequence[Row]) -> Figure:
+    """Above, AD of each part beside what is expected; below, how many samples have how many."""
+    cells = [cell for cell in run.cells if len(cell.parts) > 1][: MAX_PANELS // 4]
+    figure = Figure(figsize=(3.0 * len(cells) + 1.0, 5.4), layout="constrained")
+    panels = figure.subplots(2, len(cells), squeeze=False, sharex="col")
+    image = None
+    for column, cell in enumerate(cells):
+        mine = [row for row in by_part if row["cell"] == cell.name]
+        places = np.arange(len(mine))
+        axes = panels[0, column]
+        axes.plot(places, [row["expected_ad"] for row in mine], ":", color="0.4", label="expected")
+        colour = colours_of(2)[0]
+        for rule, shift, fill, label in (
+            ("ad", -0.1, colour, f"AD ({run.config.ad_threshold:g})"),
+            ("ad_gap", 0.1, "white", "AD (gap)"),
+        ):
+            means = np.array([row[f"{rule}_mean"] for row in mine], float)
+            lows = np.array([row[f"{rule}_low"] for row in mine], float)
+            axes.errorbar(
+                places + shift,
+                means,
+                np.nan_to_num(means - lows),
+                color=colour,
+                marker="o",
+                markerfacecolor=fill,
+                linestyle="none",
+                capsize=2,
+                label=label,
+            )
+        paper = [(place, row["paper_ad"]) for place, row in enumerate(mine)]
+        paper = [pair for pair in paper if pair[1] is not None]
+        if paper:
+            axes.plot(*zip(*paper, strict=True), "kx", markersize=7, label="published")
+        axes.set_title(title_of(cell).replace(", ", ",\n", 1), fontsize=8)
+        axes.set_ylim(bottom=0)
+        shares = _count_shares(run, cell)
+        top = int(np.flatnonzero(shares.sum(axis=0))[-1]) if shares.any() else 1
+        image = panels[1, column].imshow(
+            shares[:, : top + 1].T,
+            origin="lower",
+            aspect="auto",
+            cmap=mpl.colormaps["Greys"],
+            vmin=0,
+            vmax=1,
+        )
+        panels[1, column].grid(visible=False)
+        name = "class" if cell.data == "union" else "t"
+        panels[1, column].set_xticks(places, [str(row["part"]) for row in mine])
+        panels[1, column].set_xlabel(f"part of the data ({name})")
+    panels[0, 0].set_ylabel("active dimensions\n(mean and 95 % interval)")
+    panels[1, 0].set_ylabel("active dimensions of a sample")
+    if image is not None:
+        figure.colorbar(image, ax=list(panels[1]), label="fraction of samples")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+def _count_shares(run: LoadedRun, cell: Cell) -> np.ndarray:
+    """Fractions of samples by part and count, over all seeds, [parts, kappa + 1]."""
+    shares = np.zeros((len(cell.parts), cell.kappa + 1))
+    places = {part.value: i for i, part in enumerate(cell.parts)}
+    for row in run.counts:
+        if row["cell"] == cell.name and row["fraction"] is not None:
+            shares[places[row["part"]], row["active"]] += row["fraction"]
+    return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
+
+
+def _telling(run: LoadedRun) -> list[tuple[Cell, int]]:
+    """The first finished run of few enough dimensions to be seen, or none."""
+    done = {(row["cell"], row["seed"]) for row in run.results if row["status"] == "ok"}
+    return [
+        (cell, seed)
+        for cell in run.cells
+        for seed in run.seeds
+        if (cell.name, seed) in done
+        and (cell.r <= DRAWN_DIMENSIONS or cell.data == "union")
+        and cell.log_gamma is None
+        and (cell.model == "cvae" or not any(each.model == "cvae" for each in run.cells))
+    ][:1]
+
+
+def draw_samples(run: LoadedRun) -> list[Figure]:
+    """Data and samples of a model, given a few conditions, in the data's principal plane.
+
+    Nothing where no run is of a manifold that a plane can show.
+    """
+    figures = []
+    for cell, seed in _telling(run):
+        x, c = run.batch(cell, seed, POINTS)
+        mean = x.mean(axis=0)
+        _, _, axes_D = np.linalg.svd(x - mean, full_matrices=False)
+
+        def plane(points: np.ndarray, mean=mean, axes_D=axes_D) -> np.ndarray:
+            return (points - mean) @ axes_D[:2].T
+
+        figure = Figure(figsize=(8.6, 3.1), layout="constrained")
+        left, middle, right = figure.subplots(1, 3, sharex=True, sharey=True)
+        left.scatter(*plane(x).T, s=3, color="0.3")
+        left.set_title("data")
+        middle.scatter(*plane(run.generate(cell, seed, POINTS, c)).T, s=3, color="0.3")
+        middle.set_title("samples of the model")
+        right.scatter(*plane(x).T, s=2, color="0.85")
+        if c is not None:
+            chosen = np.unique(c, axis=0) if cell.data == "union" else _spread_out(c)
+            for row, colour in zip(chosen, colours_of(len(chosen)), strict=True):
+                points = run.generate(cell, seed, POINTS // 5, row[None], draw=1)
+                label = f"class {np.argmax(row) + 1}" if cell.data == "union" else f"{row[0]:.1f}"
+                right.scatter(*plane(points).T, s=4, color=colour, label=label)
+            title = None if cell.data == "union" else "first of c"
+            right.legend(fontsize=7, markerscale=2, title=title, title_fontsize=7)
+        right.set_title("samples given c (grey: data)" if c is not None else "data again")
+        left.set_ylabel("second principal axis")
+        middle.set_xlabel("first principal axis")
+        figure.suptitle(f"{title_of(cell)}, r = {cell.r}, seed {seed}", fontsize=9)
+        figures.append(figure)
+    return figures
+
+
+def _spread_out(c: np.ndarray) -> np.ndarray:
+    """A few conditions of the data, at quantiles of the first coordinate."""
+    order = np.argsort(c[:, 0])
+    places = np.linspace(0.1, 0.9, CONDITIONS) * (len(order) - 1)
+    return c[order[places.astype(int)]]
