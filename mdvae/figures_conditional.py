@@ -106,6 +106,8 @@ def draw_samples(run: LoadedRun) -> list[Figure]:
     """
     figures = []
     for cell, seed in _telling(run):
+        if not run.is_saved(cell, seed):
+            continue
         x, c = run.batch(cell, seed, POINTS)
         mean = x.mean(axis=0)
         _, _, axes_D = np.linalg.svd(x - mean, full_matrices=False)

@@ -1,5 +1,6 @@
 """`load_run`: a run directory opened for a notebook, with its models to re-apply."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -18,6 +19,8 @@ from mdvae.ensemble import unpad_like
 from mdvae.grid import Cell, Group, make_cells, make_groups
 from mdvae.methods import Method
 from mdvae.methods.vae import cell_networks, vae
+from mdvae.networks import to_standard_prior
+from mdvae.objective import gaussian_terms
 from mdvae.train import state_template
 
 PyTree = Any
@@ -116,6 +119,13 @@ class LoadedRun:
         """Ratios of encoder to prior variance on fresh samples, [kappa], by latent."""
         return self._lookup(self.spectra, cell, seed)
 
+    def is_saved(self, cell: str | Cell, seed: int) -> bool:
+        """Whether there is a checkpoint of a run that can be read."""
+        try:
+            return (self.cell(cell).name, seed) in self._params
+        except checkpoint.DamagedError:
+            return False
+
     def params(self, cell: str | Cell, seed: int) -> PyTree:
         """Params of the newest checkpoint at the cell's true shapes, NumPy leaves."""
         return self._lookup(self._params, cell, seed)
@@ -157,6 +167,39 @@ class LoadedRun:
         return np.asarray(
             cell_networks(found).decode(self.params(cell, seed), columns, condition)
         ).T
+
+    def nelbo(
+        self,
+        cell: str | Cell,
+        seed: int,
+        x: np.ndarray,
+        c: np.ndarray | None = None,
+        *,
+        standard_prior: bool = False,
+        draw: int = 0,
+    ) -> np.ndarray:
+        """The negative ELBO of each sample by one draw of z, nats, [n].
+
+        Args:
+            x: [n, d].
+            c: [n, c], for a conditional model.
+            standard_prior: of the model without a learned prior that is the same by Remark 1 of
+                CVAE-dims; see `networks.to_standard_prior`.
+            draw: another number gives other z.
+        """
+        found, params = self.cell(cell), self.params(cell, seed)
+        if standard_prior:
+            params = to_standard_prior(params)
+            found = dataclasses.replace(found, prior="standard")
+        networks = cell_networks(found)
+        columns, condition = _columns(x, found.d), self._condition(found, c, len(x))
+        mean, logvar = networks.encode(params, columns, condition)
+        key = jax.random.fold_in(jax.random.key(seed), draw)
+        z = reparameterise(mean, logvar, jax.random.normal(key, mean.shape))
+        x_hat = networks.decode(params, z, condition)
+        prior = () if networks.prior is None else networks.prior(params, condition)
+        shape = (params["log_gamma"], float(found.d))
+        return np.asarray(gaussian_terms(columns, x_hat, mean, logvar, *shape, *prior).nelbo)
 
     def generate(
         self,

@@ -95,14 +95,15 @@ def train_slice(job: Job, config: SweepConfig, path: Path, stop: cli.StopRequest
     seconds, calls, n_steps = 0.0, 0, 1
     print(f"{job.name}: compiling ...", flush=True)
     started = time.monotonic()
-    stopping = bool(processes.agree(stop.signal is not None)[0])
-    while step < config.steps and not stopping and len(diverged) < n_runs:
+    while step < config.steps and len(diverged) < n_runs:
+        if processes.agree(stop.signal is not None)[0]:
+            break
         boundaries = (config.log_every, config.save_every)
         room = min(every - step % every for every in boundaries)
         n_steps = max(1, min(n_steps, room, config.steps - step))
         before = time.monotonic()
         state = jax.block_until_ready(trainer.chunk(part, state, step, n_steps))
-        took, stopping = processes.agree(time.monotonic() - before, stop.signal is not None)
+        (took,) = processes.agree(time.monotonic() - before)
         step += n_steps
         if progress is None:
             print(f"{job.name}: compiled in {time.monotonic() - started:.1f} s", flush=True)

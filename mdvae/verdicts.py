@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from mdvae.analysis.estimates import ladder_families
 from mdvae.analysis.statistics import Interval, fraction_interval
 from mdvae.loading import LoadedRun
@@ -10,6 +12,8 @@ from mdvae.rundir import Row
 from mdvae.tables import fixed
 
 LISTED = 6
+# Samples on which a conversion of the prior is checked.
+CONVERTED = 1_000
 
 
 def _fraction_text(hits: int, total: int) -> str:
@@ -41,6 +45,28 @@ def _part_lines(by_part: Sequence[Row], threshold: str) -> list[str]:
                 f" (means {found}; expected {wanted})."
             )
     return lines
+
+
+def _remark_1(run: LoadedRun) -> list[str]:
+    """How far the loss of a sample moves where a learned prior is turned into N(0, I)."""
+    largest, n_runs = 0.0, 0
+    for cell in run.cells:
+        for row in run.results:
+            mine = cell.prior == "learned" and (row["cell"], row["status"]) == (cell.name, "ok")
+            if not mine or not run.is_saved(cell, row["seed"]):
+                continue
+            x, c = run.batch(cell, row["seed"], CONVERTED)
+            before = run.nelbo(cell, row["seed"], x, c)
+            after = run.nelbo(cell, row["seed"], x, c, standard_prior=True)
+            largest = max(largest, float(np.abs(after - before).max() / np.abs(before).max()))
+            n_runs += 1
+    if not n_runs:
+        return []
+    return [
+        f"Remark 1: turned into models with the prior N(0, I), {n_runs} trained models with a"
+        f" learned prior keep the nelbo of each of {CONVERTED:,} samples to {largest:.1e} of the"
+        " largest."
+    ]
 
 
 def verdicts(
@@ -77,6 +103,7 @@ def verdicts(
             hits = sum(row[rule] == row["expected_ad"] for row in mine)
             lines.append(f"Of runs {text} {label} in {_fraction_text(hits, len(mine))}.")
     lines += _part_lines(by_part, threshold)
+    lines += _remark_1(run)
     compared = [
         row for row in [*rows, *by_part] if row["paper_neg_elbo"] is not None and row["runs"]
     ]

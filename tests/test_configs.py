@@ -30,19 +30,20 @@ def load(path):
     return values["config"].value
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("protocol", ["mdvae", "authors"])
+PROTOCOLS = [(path, name) for path in CONFIGS for name in ("mdvae", *load(path).protocols)]
+
+
+@pytest.mark.parametrize(("path", "protocol"), PROTOCOLS, ids=lambda value: Path(value).stem)
 def test_config_builds_and_steps(path, protocol, tmp_path, capsys):
-    config = load(path)
-    assert config.name == path.stem
+    assert load(path).name == path.stem
     argv = ["sweep", f"--config={path}", "--workdir", str(tmp_path / "w"), *SMALL]
     assert sweep.main([*argv, f"--config.protocol={protocol}"]) == 0
     run = mdvae.load_run(tmp_path / "w")
     assert {row["status"] for row in run.results} == {"ok"}
     assert len(run.results) == len(run.cells)
     # The published networks are fed x as it is and have no output function.
-    assert (run.config.output == "linear") == (protocol == "authors")
-    assert (run.config.encoder_input == "raw") == (protocol == "authors")
+    assert (run.config.output == "linear") == (protocol != "mdvae")
+    assert (run.config.encoder_input == "raw") == (protocol != "mdvae")
     assert "| " in capsys.readouterr().out
 
 
