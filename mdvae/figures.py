@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mdvae.analysis.dims import threshold_curve
-from mdvae.figures_conditional import draw_parts, draw_samples
-from mdvae.figures_rates import draw_ladders, draw_trajectories, draw_variances
+from mdvae.figures_conditional import MAX_PARTED, draw_parts, draw_samples
+from mdvae.figures_rates import MAX_COLUMNS, draw_ladders, draw_trajectories, draw_variances
 from mdvae.grid import Cell
 from mdvae.loading import LoadedRun
 from mdvae.plotting import (
@@ -34,21 +34,25 @@ def _rows_of(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Row]:
 
 
 def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
-    """Learned AD against r: a panel per d, a series per kappa and rule."""
+    """Learned AD against r, or r - t of a CVAE: a panel per d, a series per kappa and rule."""
     cells = [cell for cell in run.cells if cell.log_gamma is None and len(cell.parts) == 1]
+    told = any(cell.model == "cvae" for cell in cells)
+    symbol = "r - t" if told else "r"
+    place = {cell.name: cell.r - cell.t * (cell.model == "cvae") for cell in cells}
     widths = sorted({cell.d for cell in cells})
     figure, panels = make_panels(len(widths), 3.1, 3.5, 4, sharey=True)
-    series = list(dict.fromkeys(family_of(cell, ("r", "d")) for cell in cells))[: len(MARKERS)]
+    series = list(dict.fromkeys(family_of(cell, ("r", "d", "t")) for cell in cells))
+    series = series[: len(MARKERS)]
     colours = colours_of(len(series))
     for axes, d in zip(panels, widths, strict=True):
         here = [cell for cell in cells if cell.d == d]
-        top = max(cell.r for cell in here) + 1
-        axes.plot([0, top], [0, top], color="0.6", linestyle=":", label="AD = r")
+        top = max(place[cell.name] for cell in here) + 1
+        axes.plot([0, top], [0, top], color="0.6", linestyle=":", label=f"AD = {symbol}")
         for i, (family, colour) in enumerate(zip(series, colours, strict=True)):
-            members = [cell for cell in here if family_of(cell, ("r", "d")) == family]
+            members = [cell for cell in here if family_of(cell, ("r", "d", "t")) == family]
             if not members:
                 continue
-            label = title_of(members[0]).replace(f", d = {d}", "")
+            label = title_of(members[0], ("t",)).replace(f", d = {d}", "")
             mine = _rows_of(rows, members)
             for rule, shift, fill, name in (
                 ("ad", -0.12, colour, f"AD ({run.config.ad_threshold:g})"),
@@ -59,7 +63,7 @@ def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
                     [[row[f"{rule}_mean"] - row[f"{rule}_low"] for row in mine]], float
                 )
                 axes.errorbar(
-                    np.array([row["r"] for row in mine]) + shift,
+                    np.array([place[row["cell"]] for row in mine]) + shift,
                     means,
                     np.nan_to_num(spread)[0],
                     color=colour,
@@ -70,14 +74,15 @@ def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
                     capsize=2,
                     label=f"{label}, {name}",
                 )
-            paper = [(row["r"], row["paper_ad"]) for row in mine if row["paper_ad"] is not None]
+            paper = [(place[row["cell"]], row["paper_ad"]) for row in mine]
+            paper = [pair for pair in paper if pair[1] is not None]
             if paper:
                 shown = "published" in axes.get_legend_handles_labels()[1]
                 label = None if shown else "published"
                 axes.plot(*zip(*paper, strict=True), "kx", markersize=7, zorder=5, label=label)
         axes.set_title(f"d = {d}")
-        axes.set_xlabel("manifold dimension r")
-        axes.set_xticks(sorted({cell.r for cell in here}))
+        axes.set_xlabel(f"{'dimensions left,' if told else 'manifold dimension'} {symbol}")
+        axes.set_xticks(sorted({place[cell.name] for cell in here}))
     panels[0].set_ylabel("active dimensions\n(mean and 95 % interval)")
     most = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
     handles, labels = most.get_legend_handles_labels()
@@ -150,7 +155,7 @@ def _training(run: LoadedRun) -> Figure:
     families: dict[object, list[Cell]] = {}
     for cell in run.cells:
         families.setdefault(family_of(cell), []).append(cell)
-    shown = list(families.values())[:6]
+    shown = list(families.values())[:MAX_COLUMNS]
     dimensions = sorted({cell.r for cells in shown for cell in cells})
     colours = dict(zip(dimensions, colours_of(len(dimensions)), strict=True))
     figure = Figure(figsize=(2.6 * len(shown) + 0.8, 4.6), layout="constrained")
@@ -225,7 +230,8 @@ def draw_all(
             drawn.append(("spectra.png", "Spectra of the encoder variances", _spectra(run)))
             drawn.append(("thresholds.png", "AD as a function of the threshold", _thresholds(run)))
             title = f"Encoder variances of {cell.name}"
-            if any((cell.name, seed) in run.spectra for seed in run.seeds):
+            seen = any((cell.name, seed) in run.spectra for seed in run.seeds)
+            if seen and len(cell.parts) == 1:
                 drawn.append(("variances.png", title, draw_variances(run, cell)))
         if ladders:
             drawn.append(("rates.png", "Rates in log γ", draw_ladders(run, ladders)))
@@ -238,6 +244,20 @@ def draw_all(
         drawn += [("samples.png", title, each) for each in draw_samples(run)]
         for file, _, figure in drawn:
             figure.savefig(folder / file)
-    cut = f" (the first {MAX_PANELS} of {len(run.cells)} cells)"
-    by_cell = ("spectra.png", "thresholds.png") if len(run.cells) > MAX_PANELS else ()
-    return [(file, title + cut * (file in by_cell)) for file, title, _ in drawn]
+    families = len({family_of(cell) for cell in run.cells})
+    learned = [cell for cell in run.cells if cell.log_gamma is None]
+    series = len({family_of(cell, ("r", "d", "t")) for cell in learned})
+    shown = {
+        "spectra.png": (MAX_PANELS, len(run.cells), "cells"),
+        "thresholds.png": (MAX_PANELS, len(run.cells), "cells"),
+        "parts.png": (MAX_PARTED, sum(len(cell.parts) > 1 for cell in run.cells), "cells"),
+        "training.png": (MAX_COLUMNS, families, "kinds of cells"),
+        "slopes.png": (MAX_COLUMNS, families, "kinds of cells"),
+        "ad_against_r.png": (len(MARKERS), series, "kinds of cells"),
+    }
+
+    def cut(file: str) -> str:
+        most, total, what = shown.get(file, (1, 1, ""))
+        return f" (the first {most} of {total} {what})" if total > most else ""
+
+    return [(file, title + cut(file)) for file, title, _ in drawn]

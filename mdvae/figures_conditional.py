@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 
 from mdvae.grid import Cell
 from mdvae.loading import LoadedRun
-from mdvae.plotting import MAX_PANELS, colours_of, title_of
+from mdvae.plotting import colours_of, title_of
 from mdvae.rundir import Row
 
 POINTS = 1_500
+MAX_PARTED = 6
 CONDITIONS = 4
 # A model is drawn where its manifold, given the condition or not, has at most so many dimensions.
 DRAWN_DIMENSIONS = 2
@@ -19,7 +20,7 @@ DRAWN_DIMENSIONS = 2
 
 def draw_parts(run: LoadedRun, by_part: Sequence[Row]) -> Figure:
     """Above, AD of each part beside what is expected; below, how many samples have how many."""
-    cells = [cell for cell in run.cells if len(cell.parts) > 1][: MAX_PANELS // 4]
+    cells = [cell for cell in run.cells if len(cell.parts) > 1][:MAX_PARTED]
     figure = Figure(figsize=(3.0 * len(cells) + 1.0, 5.4), layout="constrained")
     panels = figure.subplots(2, len(cells), squeeze=False, sharex="col")
     image = None
@@ -94,6 +95,7 @@ def _telling(run: LoadedRun) -> list[tuple[Cell, int]]:
         for seed in run.seeds
         if (cell.name, seed) in done
         and (cell.r <= DRAWN_DIMENSIONS or cell.data == "union")
+        and cell.d >= 2
         and cell.log_gamma is None
         and (cell.model == "cvae" or not any(each.model == "cvae" for each in run.cells))
     ][:1]

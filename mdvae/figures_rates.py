@@ -30,12 +30,17 @@ def _two_rows(titles: Sequence[str]) -> tuple[Figure, np.ndarray]:
     return figure, panels
 
 
+def _symbol(run: LoadedRun) -> str:
+    """What the dimension to be found is called."""
+    return "r - t" if any(cell.model == "cvae" for cell in run.cells) else "r"
+
+
 def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
     found: dict[str, object] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    order = sorted(found, key=lambda label: int(label.split("= ")[1]))
+    order = sorted(found, key=lambda label: float(label.split("= ")[1]))
     handles = [found[label] for label in order]
     figure.legend(handles, order, loc="outside lower center", ncols=len(order))  # type: ignore[arg-type]
 
@@ -49,7 +54,7 @@ def draw_ladders(run: LoadedRun, ladders: Sequence[Row]) -> Figure:
         first = cells[families[row["ladder"]][0]]
         columns.setdefault(f"κ = {first.kappa}, d = {first.d}", []).append(row)
     shown = dict(list(columns.items())[:MAX_COLUMNS])
-    dimensions = sorted({row["r"] for rows in shown.values() for row in rows})
+    dimensions = sorted({row["dimension"] for rows in shown.values() for row in rows})
     colours = dict(zip(dimensions, colours_of(len(dimensions)), strict=True))
     figure, panels = _two_rows(list(shown))
     for column, rows in enumerate(shown.values()):
@@ -66,8 +71,8 @@ def draw_ladders(run: LoadedRun, ladders: Sequence[Row]) -> Figure:
             low, high = row["window_low"], row["window_high"]
             inside = (levels >= low) & (levels <= high) if low is not None else levels > np.inf
             style = {
-                "color": colours[row["r"]],
-                "marker": MARKERS[dimensions.index(row["r"]) % len(MARKERS)],
+                "color": colours[row["dimension"]],
+                "marker": MARKERS[dimensions.index(row["dimension"]) % len(MARKERS)],
             }
             for axes, series in (
                 (panels[0, column], 2.0 * values[:, :, 0]),
@@ -75,17 +80,19 @@ def draw_ladders(run: LoadedRun, ladders: Sequence[Row]) -> Figure:
             ):
                 middle = series.mean(axis=0)
                 spread = np.ptp(series, axis=0) / 2
-                label = f"r = {row['r']}"
+                label = f"{_symbol(run)} = {row['dimension']:g}"
                 axes.errorbar(
                     levels, middle, spread, **style, linewidth=0.8, markersize=4, label=label
                 )
                 axes.plot(
                     levels[inside], middle[inside], color=style["color"], linewidth=3, alpha=0.5
                 )
-            panels[1, column].axhline(row["r"], color=style["color"], linestyle=":", linewidth=0.9)
+            panels[1, column].axhline(
+                row["dimension"], color=style["color"], linestyle=":", linewidth=0.9
+            )
     for axes in panels[1]:
         axes.set_ylim(0, 1.8 * max(dimensions))
-    panels[1, 0].set_ylabel("Recon / γ (dotted: r)")
+    panels[1, 0].set_ylabel(f"Recon / γ (dotted: {_symbol(run)})")
     _legend(figure, list(panels[0]))
     return figure
 
@@ -97,7 +104,7 @@ def draw_trajectories(run: LoadedRun) -> Figure:
         if cell.log_gamma is None:
             columns.setdefault(family_of(cell), []).append(cell)
     shown = list(columns.values())[:MAX_COLUMNS]
-    dimensions = sorted({cell.r for cells in shown for cell in cells})
+    dimensions = sorted({cell.dimension for cells in shown for cell in cells})
     colours = dict(zip(dimensions, colours_of(len(dimensions)), strict=True))
     figure, panels = _two_rows([title_of(cells[0]) for cells in shown])
     logged: dict[tuple[str, int], list[Row]] = {}
@@ -106,8 +113,8 @@ def draw_trajectories(run: LoadedRun) -> Figure:
     for column, cells in enumerate(shown):
         for cell in cells:
             style = {
-                "color": colours[cell.r],
-                "linestyle": LINES[dimensions.index(cell.r) % len(LINES)],
+                "color": colours[cell.dimension],
+                "linestyle": LINES[dimensions.index(cell.dimension) % len(LINES)],
                 "linewidth": 1.0,
             }
             for seed in run.seeds:
@@ -116,17 +123,21 @@ def draw_trajectories(run: LoadedRun) -> Figure:
                     np.array([line[name] for line in lines], float)
                     for name in ("log_gamma", "nelbo", "recon")
                 )
-                panels[0, column].plot(log_gamma, 2.0 * nelbo, **style, label=f"r = {cell.r}")
+                panels[0, column].plot(
+                    log_gamma, 2.0 * nelbo, **style, label=f"{_symbol(run)} = {cell.dimension:g}"
+                )
                 first = trajectory_rates(log_gamma, nelbo, recon, cell.d).first
                 if first is None:
                     continue
                 points = _local_slopes(log_gamma[first:], 2.0 * nelbo[first:], cell.d)
                 if points:
                     panels[1, column].plot(*np.array(points).T, **style, marker=".", markersize=4)
-            panels[1, column].axhline(cell.r, color=colours[cell.r], linestyle=":", linewidth=0.9)
+            panels[1, column].axhline(
+                cell.dimension, color=colours[cell.dimension], linestyle=":", linewidth=0.9
+            )
     for axes in panels[1]:
         axes.set_ylim(0, 1.8 * max(dimensions))
-    panels[1, 0].set_ylabel("d - local slope (dotted: r)")
+    panels[1, 0].set_ylabel(f"d - local slope (dotted: {_symbol(run)})")
     _legend(figure, list(panels[0]))
     return figure
 

@@ -9,8 +9,8 @@ import itertools
 from mdvae.grid import Cell
 
 
-def condition_sizes(cell: Cell) -> list[tuple[int, int]]:
-    """Inputs and outputs of the layers on c: features for both sides, attention, prior."""
+def condition_sizes(cell: Cell) -> list[list[tuple[int, int]]]:
+    """Inputs and outputs of the layers on c, network by network: both sides, attention, prior."""
     if cell.model == "vae":
         return []
     width, decoder = cell.hidden[0], (cell.decoder_hidden or cell.hidden[::-1])[0]
@@ -22,7 +22,7 @@ def condition_sizes(cell: Cell) -> list[tuple[int, int]]:
         stages.append((cell.c, cell.attention_hidden or width, cell.kappa))
     if cell.prior == "learned":
         stages.append((cell.c, width, cell.kappa, 2 * cell.kappa))
-    return [pair for stage in stages for pair in itertools.pairwise(stage)]
+    return [list(itertools.pairwise(stage)) for stage in stages]
 
 
 def layer_sizes(cell: Cell) -> list[tuple[int, int]]:
@@ -42,8 +42,9 @@ def step_flops(cell: Cell) -> int:
     products = 3 * sum(inputs * outputs for inputs, outputs in sizes)
     first_inputs, first_outputs = sizes[0]
     products -= first_inputs * first_outputs
-    on_c = condition_sizes(cell)
-    products += sum((3 - (inputs == cell.c)) * inputs * outputs for inputs, outputs in on_c)
+    for layers in condition_sizes(cell):
+        products += 3 * sum(inputs * outputs for inputs, outputs in layers)
+        products -= layers[0][0] * layers[0][1]
     if cell.encoder_input == "whitened":
         products += cell.d**2
     return 2 * cell.batch_size * products

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 from mdvae.config import NUMBER_AXES, STATIC_AXES, ConfigError, SweepConfig
 
+# Between the t of neighbouring parts of a set whose condition varies: 2, 4, 6, ...
+T_STEP = 2
+
 
 class Part(NamedTuple):
     """A part of a cell's data that is evaluated apart.
@@ -95,7 +98,7 @@ class Cell:
         if self.data == "union":
             return tuple(Part(k, min(k, self.kappa)) for k in range(1, self.r + 1))
         if self.data == "varying_t":
-            told = list(range(2, self.t + 1, 2))
+            told = list(range(T_STEP, self.t + 1, T_STEP))
         return tuple(Part(t, min(self.r - t * (self.model == "cvae"), self.kappa)) for t in told)
 
     @property
@@ -108,9 +111,18 @@ class Cell:
         return self.parts[0].expected_ad if len(self.parts) == 1 else None
 
     @property
-    def dimension(self) -> int:
-        """Dimensions of x that a model must find out: r - t for a CVAE on one manifold, else r."""
-        return self.r - (self.t if self.model == "cvae" and self.data == "manifold" else 0)
+    def dimension(self) -> float:
+        """Dimensions of x that c does not tell: r - t, or r for a VAE; the mean over parts.
+
+        The slope of 2 nelbo in log gamma tends to d less this (Theorems 1 and 2).
+        """
+        told = self.model == "cvae"
+        of_parts = {
+            "manifold": [self.r - self.t * told],
+            "union": list(range(1, self.r + 1)),
+            "varying_t": [self.r - t * told for t in range(T_STEP, self.t + 1, T_STEP)],
+        }[self.data]
+        return sum(of_parts) / len(of_parts)
 
     @property
     def in_theorem(self) -> bool:
@@ -190,12 +202,22 @@ def _check_condition(path: str, cell: Cell) -> None:
             f"{path}.t: {cell.t} has no effect on data='union', whose condition is the class;"
             " it must be 0"
         )
-    if cell.data == "varying_t" and (cell.t < 2 or cell.t % 2):
+    if cell.data == "varying_t" and (cell.t < T_STEP or cell.t % T_STEP):
         raise ConfigError(
             f"{path}.t: {cell.t} is not usable with data='varying_t'; it must be even, 2 or more"
         )
     if cell.model == "cvae" and not cell.hidden:
         raise ConfigError(f"{path}.hidden: () is not usable for a CVAE; give a layer, as (64,)")
+    if cell.condition == "random" and (cell.data != "manifold" or cell.t == 0):
+        raise ConfigError(
+            f"{path}.condition: 'random' has no effect without a t of one manifold; it must be"
+            " 'identity'"
+        )
+    if cell.attention_hidden and not cell.attention:
+        raise ConfigError(
+            f"{path}.attention_hidden: {cell.attention_hidden} has no effect without attention; it"
+            " must be 0"
+        )
     if cell.model == "vae":
         for field, idle in (("prior", "standard"), ("attention", False)):
             if getattr(cell, field) != idle:

@@ -13,6 +13,8 @@ PURPOSES = (
     "train_sigma",
     "eval_sigma",
     "condition",
+    "generate",
+    "nelbo",
 )
 
 

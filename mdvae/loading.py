@@ -17,6 +17,7 @@ from mdvae.data.sets import data_key, data_kind, make_batch
 from mdvae.distributions import reparameterise
 from mdvae.ensemble import unpad_like
 from mdvae.grid import Cell, Group, make_cells, make_groups
+from mdvae.keys import purpose_key
 from mdvae.methods import Method
 from mdvae.methods.vae import cell_networks, vae
 from mdvae.networks import to_standard_prior
@@ -194,7 +195,7 @@ class LoadedRun:
         networks = cell_networks(found)
         columns, condition = _columns(x, found.d), self._condition(found, c, len(x))
         mean, logvar = networks.encode(params, columns, condition)
-        key = jax.random.fold_in(jax.random.key(seed), draw)
+        key = jax.random.fold_in(purpose_key(seed, "nelbo"), draw)
         z = reparameterise(mean, logvar, jax.random.normal(key, mean.shape))
         x_hat = networks.decode(params, z, condition)
         prior = () if networks.prior is None else networks.prior(params, condition)
@@ -224,7 +225,8 @@ class LoadedRun:
         if c is not None and len(c) == 1:
             c = np.repeat(np.asarray(c), n, axis=0)
         condition = self._condition(found, c, n)
-        key_z, key_x = jax.random.split(jax.random.fold_in(jax.random.key(seed), draw))
+        key = jax.random.fold_in(purpose_key(seed, "generate"), draw)
+        key_z, key_x = jax.random.split(key)
         z = jax.random.normal(key_z, (found.kappa, n))
         if networks.prior is not None:
             mean, logvar = networks.prior(params, condition)
@@ -245,7 +247,7 @@ class LoadedRun:
         """Samples [n, d] of a run's data and their conditions [n, c]; None where it has none.
 
         Args:
-            purpose: "eval" (with n = n_eval, those the results were computed on) or "train".
+            purpose: "eval" or "train". Results were computed on n = n_eval of "eval", part by part.
             part: one of the cell's parts, counted from 0; by default all alternate.
         """
         found = self.cell(cell)

@@ -60,13 +60,23 @@ def memory_budget(config: SweepConfig, devices: Sequence[Device]) -> int:
 
 
 def _container_limit() -> list[int]:
-    """What a container or a batch system lets the process still use, where it sets a limit."""
-    folder = Path("/sys/fs/cgroup")
+    """What a container or a batch system lets the process still use, where it sets limits.
+
+    Each group of processes above this one may have a limit of its own (cgroup, version 2).
+    """
+    root = Path("/sys/fs/cgroup")
     try:
-        limit = int((folder / "memory.max").read_text())
-        return [max(0, limit - int((folder / "memory.current").read_text()))]
-    except (OSError, ValueError):
-        return []
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    own = next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), "")
+    folders = [root / own, *(root / own).parents]
+    left = []
+    for folder in (each for each in folders if each.is_relative_to(root)):
+        with contextlib.suppress(OSError, ValueError):
+            limit = int((folder / "memory.max").read_text())
+            left.append(max(0, limit - int((folder / "memory.current").read_text())))
+    return left
 
 
 def _commit() -> str | None:

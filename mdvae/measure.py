@@ -98,7 +98,7 @@ def try_training(trainer: Trainer, load: Callable[[], Slice], seconds: float, re
     took = 0.0
     while took < 0.5 * seconds:  # find how many steps take the time
         state, took = advance(state)
-        step, n_steps = step + n_steps, max(2 * n_steps, int(n_steps * 0.8 * seconds / took))
+        step, n_steps = step + n_steps, max(1, int(n_steps * 0.8 * seconds / took))
     for _ in range(repeats):
         state, took = advance(state)
         step, rates = step + n_steps, [*rates, n_steps / took]

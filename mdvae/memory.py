@@ -31,7 +31,9 @@ def bytes_per_device(
         + 8 * group.kappa
     )
     if cell.model == "cvae":
-        widths += 2 * group.c + 16 * cell.hidden[0] + 8 * group.kappa
+        decoder = (cell.decoder_hidden or cell.hidden[::-1])[0]
+        on_c = 2 * cell.hidden[0] + decoder + (cell.attention_hidden or cell.hidden[0])
+        widths += 2 * group.c + 5 * on_c + 12 * group.kappa
     samples = max(cell.batch_size, config.n_eval)
     data = (config.n_train + wrap_length(cell.batch_size, config.n_train)) * (group.d + group.c)
     making = config.n_train * (2 * group.d + 4 * group.r)

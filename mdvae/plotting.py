@@ -28,19 +28,20 @@ def colours_of(n: int) -> np.ndarray:
     return mpl.colormaps["viridis"](np.linspace(0.0, 0.78, max(n, 1)))
 
 
-def _extras(cell: Cell) -> str:
+def _extras(cell: Cell, but: tuple[str, ...] = ()) -> str:
     """What a cell's name says beyond kappa, d and r."""
-    return cell.name.removeprefix(f"kappa{cell.kappa}-d{cell.d}-r{cell.r}").lstrip("-")
+    extras = cell.name.removeprefix(f"kappa{cell.kappa}-d{cell.d}-r{cell.r}").lstrip("-")
+    return extras.replace(f"t={cell.t}", "", 1).strip("-") if "t" in but else extras
 
 
 def family_of(cell: Cell, but: tuple[str, ...] = ("r",)) -> tuple[object, ...]:
     """What a cell is apart from some of its sizes: the key by which panels collect cells."""
     sizes = [getattr(cell, size) for size in ("kappa", "d", "r") if size not in but]
-    return (*sizes, _extras(cell))
+    return (*sizes, _extras(cell, but))
 
 
-def title_of(cell: Cell) -> str:
-    parts = [f"κ = {cell.kappa}", f"d = {cell.d}", _extras(cell)]
+def title_of(cell: Cell, but: tuple[str, ...] = ()) -> str:
+    parts = [f"κ = {cell.kappa}", f"d = {cell.d}", _extras(cell, but)]
     return ", ".join(part for part in parts if part)
 
 

@@ -89,15 +89,16 @@ def on_first(function: Callable[[], T]) -> T:
     """What a function that touches files returns, plain JSON; called on the first process alone.
 
     Raises:
-        ConfigError: on the first process, where the function raises it; PeerError on the others.
+        On the first process whatever the function raises; PeerError on the others then.
     """
     value: Any = None
-    error: ConfigError | None = None
+    error: Exception | None = None
     if is_first():
         try:
             value = function()
-        except ConfigError as refused:
-            error = refused
+        except Exception as failed:
+            # Whatever it is, the others must not wait for this process any more.
+            error = failed
     if agree(error is not None)[0]:
         raise error or PeerError()
     return share(value)

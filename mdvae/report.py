@@ -80,21 +80,32 @@ def _varied(config: SweepConfig) -> str:
             if axis not in SIZE_AXES:
                 axes.setdefault(axis, []).extend(values)
     lines = [f"{axis} is {', '.join(map(str, dict.fromkeys(v)))}" for axis, v in axes.items()]
-    seldom = ("anneal", "kl_warmup", "sigma")
+    seldom = ("anneal", "kl_warmup", "sigma", "t", "attention_hidden")
     lines += [f"{name} {getattr(config, name):g}" for name in seldom if getattr(config, name)]
-    return f" Varied or set apart from that: {'; '.join(lines)}." if lines else ""
+    return f" Varied, or set apart from that: {'; '.join(lines)}." if lines else ""
+
+
+def _model(config: SweepConfig) -> str:
+    """The kind of model and of data, where they are not varied."""
+    if config.model == "vae":
+        return f"a VAE on data '{config.data}' ({config.preset})"
+    attention = "with" if config.attention else "without"
+    return (
+        f"a CVAE with a {config.prior} prior, {attention} attention, on data '{config.data}'"
+        f" ({config.preset}), condition '{config.condition}'"
+    )
 
 
 def _recipe(config: SweepConfig) -> str:
     decoder = f" (decoder {config.decoder_hidden})" if config.decoder_hidden else ""
     last = config.seed + config.seeds - 1
     return (
-        f"Protocol `{config.protocol}`: hidden layers {config.hidden}{decoder},"
-        f" {config.activation}, {config.output} output; {config.steps:,} steps of"
-        f" {config.batch_size:,} samples, Adam with one-cycle peak {config.learning_rate:g},"
-        f" initial log γ {config.log_gamma_init:g}. Data `{config.preset}`: {config.n_train:,}"
-        f" training and {config.n_eval:,} fresh evaluation samples; seeds {config.seed} to {last}."
-        + _varied(config)
+        f"Protocol `{config.protocol}`: {_model(config)}; hidden layers {config.hidden}{decoder},"
+        f" {config.activation}, {config.encoder_input} input of the encoder, {config.output}"
+        f" output; {config.steps:,} steps of {config.batch_size:,} samples, Adam with one-cycle"
+        f" peak {config.learning_rate:g}, initial log γ {config.log_gamma_init:g};"
+        f" {config.n_train:,} training and {config.n_eval:,} fresh evaluation samples; seeds"
+        f" {config.seed} to {last}." + _varied(config)
     )
 
 
@@ -114,9 +125,10 @@ NOTES = """- Units: nats inside mdvae; columns marked "paper units" are twice th
   {threshold} of the prior's. AD (gap): latents below the largest gap of the sorted log ratios, the
   prior's own level 1 being the top; gaps of less than {gap:g} nats do not count.
 - ± is half of the 95 % interval of the mean over seeds (Student's t); it needs two seeds.
-- r̂ (loss slope): d minus the slope of 2 nelbo in log γ. Over a ladder of held levels Theorem 1
-  says that it tends to r, and so does Recon/γ. Where γ is learned it is read off the settled end
-  of training, a heuristic: there the loss falls because the network improves. It uses no threshold.
+- r̂ (loss slope): d minus the slope of 2 nelbo in log γ. Over a ladder of held levels Theorems 1
+  and 2 say that it tends to r, or r - t of a CVAE, and so does Recon/γ. Where γ is learned it is
+  read off the settled end of training, a heuristic: there the loss falls because the network
+  improves. It uses no threshold.
 - \\* r = d: there is no manifold of lower dimension, Theorem 1 does not apply."""
 
 
@@ -124,10 +136,10 @@ def _telling_cell(run: LoadedRun) -> Cell:
     """The cell to show where none is named: done, under Theorem 1, gamma learned or least, last."""
     done = {name for name, _ in run.spectra}
 
-    def rank(item: tuple[int, Cell]) -> tuple[bool, bool, float, int]:
+    def rank(item: tuple[int, Cell]) -> tuple[bool, bool, bool, float, int]:
         place, cell = item
         level = -np.inf if cell.log_gamma is None else cell.log_gamma
-        return cell.name in done, cell.in_theorem, -level, place
+        return cell.name in done, len(cell.parts) == 1, cell.in_theorem, -level, place
 
     return max(enumerate(run.cells), key=rank)[1]
 
@@ -164,7 +176,7 @@ def write_report(path: Path, cell: str | None = None) -> None:
         *printed[:-1],
         notes,
         cost_table(run),
-        variance_matrix(run, shown, spectra[0]) if spectra else "",
+        variance_matrix(run, shown, spectra[0]) if spectra and len(shown.parts) == 1 else "",
         *(f"![{title}]({rundir.FIGURES}/{file})" for file, title in pictures),
     ]
     rundir.write_atomic(path / "report.md", "\n\n".join(part for part in text if part) + "\n")

@@ -151,10 +151,13 @@ def lock_directory(path: Path) -> Iterator[None]:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except (BlockingIOError, PermissionError) as error:
                 raise ConfigError(
                     f"workdir: {path} is in use by another process; wait for it, or give another"
                 ) from error
+            except OSError as error:
+                # Some network file systems have no locks.
+                print(f"warning: {path} cannot be locked ({error.strerror}); going on without")
         yield
 
 

@@ -68,6 +68,11 @@ def _resume(job: Job, part: Slice, path: Path) -> tuple[int, EnsembleState]:
     directory = rundir.slice_directory(path, job.group, job.part)
     restored = checkpoint.restore(directory, job.trainer.template(part))
     step = 0 if restored is None else restored.step
+    if processes.agree(step)[0] != -processes.agree(-step)[0]:
+        raise checkpoint.DamagedError(
+            f"{directory}: the processes see different checkpoints; wait until all of them see the"
+            " same files, then start again"
+        )
     if processes.is_first():
         rundir.rewind_metrics(path, job.placement.slots, step)
     if restored is None:
@@ -75,7 +80,9 @@ def _resume(job: Job, part: Slice, path: Path) -> tuple[int, EnsembleState]:
     if restored.skipped:
         steps = ", ".join(f"{skipped:,}" for skipped in restored.skipped)
         print(f"warning: {job.name}: the checkpoint at step {steps} is damaged; trained again")
-        checkpoint.discard(directory, restored.skipped)
+        if processes.is_first():
+            checkpoint.discard(directory, restored.skipped)
+        processes.agree(0.0)  # nobody saves before the damaged ones are gone
     print(f"{job.name}: resuming from step {step:,}", flush=True)
     return step, job.trainer.from_host(part, restored.state)
 

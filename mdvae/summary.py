@@ -63,7 +63,7 @@ def _statistics(mine: Sequence[Row], expected: int | None, paper: Row) -> Row:
         "expected_ad": expected,
         "runs": len(mine),
         "diverged": len(mine) - len(sound),
-        "no_gap": sum(row["ad_gap"] is None for row in sound),
+        "no_gap": sum(row["ad_gap"] is None for row in sound) if expected is not None else None,
     }
     for name in AVERAGED:
         interval = mean_interval([row.get(name) for row in sound])

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from mdvae import checkpoint, cli, processes, rundir
-from mdvae.config import SweepConfig
+from mdvae.config import ConfigError, SweepConfig
 from mdvae.dryrun import print_plan
 from mdvae.ensemble import Device, Run, looped, run_mesh, split_runs
 from mdvae.grid import Group, make_cells, make_groups
@@ -180,7 +180,13 @@ def _report(path: Path) -> int:
     """Reports on a finished sweep; the exit code is 1 where not a single run has a finite loss."""
 
     def report() -> int:
-        write_report(path)
+        try:
+            write_report(path)
+        except OSError as error:
+            raise ConfigError(
+                f"workdir: the report in {path} cannot be written ({error.strerror}); make"
+                " room, then run python -m mdvae.report"
+            ) from error
         if any(row["status"] == "ok" for row in rundir.read_csv(path / rundir.RESULTS)):
             return 0
         print(

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import jax
 import numpy as np
 
 from mdvae.config import SweepConfig
@@ -46,6 +47,8 @@ def torch_rate(
 ) -> list[float]:
     """Samples per second of one cell's model, batch and optimiser, a value per repeat.
 
+    On JAX's kind of device where PyTorch has it, else on the CPU.
+
     Args:
         compiled: trains through `torch.compile`.
         threads: of PyTorch; 0 leaves its default.
@@ -59,13 +62,14 @@ def torch_rate(
     default = torch.get_num_threads()
     torch.set_num_threads(threads or default)
     x = np.random.default_rng(0).uniform(size=(config.n_train, cell.d)).astype(np.float32)
-    model = _model(torch, cell, x)
+    device = "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
+    model = _model(torch, cell, x).to(device)
     loss_of = torch.compile(model) if compiled else model
     optimiser = torch.optim.Adam(model.parameters(), lr=cell.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, cell.learning_rate, total_steps=10_000_000, pct_start=config.warmup
     )
-    data = torch.from_numpy(x)
+    data = torch.from_numpy(x).to(device)
     offsets = np.random.default_rng(1)
 
     def train(n_steps: int) -> float:
@@ -76,6 +80,8 @@ def torch_rate(
             loss_of(data[first : first + cell.batch_size]).backward()
             optimiser.step()
             schedule.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
         return time.perf_counter() - started
 
     if compiled:

@@ -85,11 +85,13 @@ def verdicts(
         "given a condition, κ ≥ r (Theorem 2), AD = r - t": lambda cell: (
             cell.in_theorem and cell.c > 0
         ),
-        "with κ < r (too few latents), AD = κ": lambda cell: cell.kappa < cell.r,
+        "with κ < r (too few latents), AD = κ": lambda cell: cell.kappa < cell.r and not cell.c,
         "with r = d (outside Theorem 1), AD = r": lambda cell: (
             cell.r == cell.d <= cell.kappa and not cell.c
         ),
-        "with noise off the manifold (outside Theorem 1), AD = r": lambda cell: cell.sigma > 0,
+        "with noise off the manifold (outside the theorems), AD as without": lambda cell: (
+            cell.sigma > 0
+        ),
     }
     for text, belongs in kinds.items():
         mine = [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mdvae import bench
-from mdvae.flops import layer_sizes, step_flops
+from mdvae.flops import condition_sizes, layer_sizes, step_flops
 from mdvae.grid import make_cells, make_groups
 from mdvae.measure import Rate, Spread, spread
 from mdvae.methods import cell_hparams
@@ -38,6 +38,20 @@ def test_layers_of_a_cell(tiny):
     grid = {"kappa": (3,), "d": (7,), "r": (2,)}
     (cell,) = make_cells(tiny(grid, hidden=(5, 4), decoder_hidden=(6,)))
     assert layer_sizes(cell) == [(7, 5), (5, 4), (4, 6), (3, 6), (6, 7)]
+
+
+def test_layers_on_a_condition(tiny):
+    """Each network on c spares the gradient of its own input alone, whatever widths agree."""
+    grid = {"kappa": (4,), "d": (7,), "r": (5,), "t": (4,)}
+    fields = {"model": "cvae", "prior": "learned", "attention": True, "encoder_input": "raw"}
+    (cell,) = make_cells(tiny(grid, hidden=(4,), batch_size=1, **fields))
+    stages = condition_sizes(cell)
+    assert stages[0] == [(4, 4), (4, 4), (4, 4)]
+    assert stages[2] == [(4, 4), (4, 4)]
+    assert stages[3] == [(4, 4), (4, 4), (4, 8)]
+    products = sum(3 * a * b for stage in stages for a, b in stage) - 4 * 16
+    main = 3 * (7 * 4 + 4 * 8 + 4 * 4 + 4 * 7) - 7 * 4
+    assert step_flops(cell) == 2 * (products + main)
 
 
 def test_one_after_another_is_the_mean_of_times():

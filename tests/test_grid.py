@@ -3,7 +3,7 @@
 import pytest
 
 from mdvae.config import ConfigError
-from mdvae.grid import make_cells, make_groups
+from mdvae.grid import make_cells, make_groups, size_classes
 
 
 def test_product_in_order(tiny):
@@ -69,3 +69,70 @@ def test_cell_in_two_grids_is_refused(tiny):
     axes = {"kappa": (3,), "d": (6,), "r": (2,)}
     with pytest.raises(ConfigError, match=r"^grid\.b: the cell kappa3-d6-r2 stands in two"):
         make_cells(tiny({"a": axes, "b": axes}))
+
+
+CONDITIONAL = {"kappa": (8,), "d": (9,), "r": (6,), "t": (4,)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "c", "parts"),
+    [
+        ({"model": "cvae"}, 4, [(4, 2)]),
+        ({"model": "vae"}, 0, [(0, 6)]),
+        ({"model": "cvae", "data": "varying_t"}, 4, [(2, 4), (4, 2)]),
+        ({"model": "vae", "data": "varying_t"}, 0, [(2, 6), (4, 6)]),
+        ({"model": "cvae", "data": "union", "t": 0}, 6, [(k, k) for k in range(1, 7)]),
+    ],
+)
+def test_parts_and_what_a_model_is_told(tiny, fields, c, parts):
+    fields = dict(fields)
+    grid = {**CONDITIONAL, "t": (fields.pop("t", 4),)}
+    (cell,) = make_cells(tiny(grid, **fields))
+    assert cell.c == c
+    assert list(cell.parts) == parts
+    assert cell.expected_ad == (parts[0][1] if len(parts) == 1 else None)
+    wide = cell.widened(10, 12, c + 3) if c else cell.widened(10, 12, 0)
+    assert (wide.kappa, wide.d, wide.c) == (10, 12, c + 3 if c else 0)
+
+
+def test_a_condition_that_tells_nothing_has_one_row(tiny):
+    (cell,) = make_cells(tiny({**CONDITIONAL, "t": (0,)}, model="cvae"))
+    assert (cell.c, cell.expected_ad) == (1, 6)
+
+
+@pytest.mark.parametrize(
+    ("t", "fields", "message"),
+    [
+        (7, {"model": "cvae"}, "grid.t: 7 is more than r = 6"),
+        (4, {"data": "union"}, "grid.t: 4 has no effect on data='union'"),
+        (3, {"data": "varying_t"}, "grid.t: 3 is not usable with data='varying_t'"),
+        (0, {"data": "varying_t"}, "grid.t: 0 is not usable with data='varying_t'"),
+        (4, {"prior": "learned"}, "grid.prior: 'learned' has no effect on a VAE"),
+        (4, {"attention": True}, "grid.attention: True has no effect on a VAE"),
+        (4, {"model": "cvae", "hidden": ()}, "grid.hidden: () is not usable for a CVAE"),
+    ],
+)
+def test_conditions_that_cannot_be(tiny, t, fields, message):
+    with pytest.raises(ConfigError) as caught:
+        make_cells(tiny({**CONDITIONAL, "t": (t,)}, **fields))
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_sizes_are_true_where_there_are_few_and_shared_where_there_are_many(tiny):
+    few = make_groups(make_cells(tiny({"kappa": (3, 5), "d": (6, 8), "r": (2,)})))
+    (group,) = few
+    assert sorted((part.d, part.kappa) for part in size_classes(group)) == [
+        (6, 3),
+        (6, 5),
+        (8, 3),
+        (8, 5),
+    ]
+    many = tiny({"kappa": (3,), "d": tuple(range(6, 20)), "r": (2,)})
+    (group,) = make_groups(make_cells(many))
+    parts = size_classes(group)
+    assert len(parts) == 5
+    assert sum(len(part.cells) for part in parts) == 14
+    for part in parts:
+        assert part.d == max(cell.d for cell in part.cells)
+        assert part.d - min(cell.d for cell in part.cells) <= 2

@@ -17,7 +17,7 @@ TINY = str(ROOT / "tests" / "configs" / "tiny.py")
 
 # Starts the tasks of a step as SLURM would, one host; its code is the largest of theirs.
 SRUN = """#!/usr/bin/env bash
-shift # --kill-on-bad-exit
+while [[ "$1" == --* ]]; do shift; done
 pids=()
 for ((i = 0; i < SLURM_NTASKS; i++)); do
   SLURM_PROCID=$i SLURM_LOCALID=$i SLURM_STEP_NODELIST=localhost "$@" & pids+=($!)

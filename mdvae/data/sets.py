@@ -12,11 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from mdvae.data import synthetic
-from mdvae.grid import Cell
+from mdvae.grid import T_STEP, Cell
 from mdvae.keys import purpose_key
-
-# Between the t of neighbouring parts of a set whose condition varies: 2, 4, 6, ...
-T_STEP = 2
 
 
 class DataKey(NamedTuple):
@@ -101,7 +98,7 @@ def make_batch(
 ) -> dict[str, jax.Array]:
     """n samples of a data set: {"x": [d, n], "c": [c, n]}; no "c" where there is no condition.
 
-    Samples of different parts alternate, so that every batch has each equally often.
+    Samples of different parts alternate, so that a batch has each equally often, to one sample.
 
     Args:
         purpose: "train" or "eval"; the manifolds are the same, the samples are independent.

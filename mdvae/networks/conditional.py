@@ -119,14 +119,14 @@ def conditional_networks(
 
     Args:
         kappa, d, c: widths of z, x and the condition; the padded ones where params are padded.
-        hidden: widths of the encoder's hidden layers, at least one; the first is also that of the
-            MLPs on c.
-        decoder_hidden: of the decoder's; () mirrors the encoder's.
+        hidden: widths of the encoder's hidden layers, at least one; the first is also that of its
+            MLP on c, and of the prior's.
+        decoder_hidden: of the decoder's, the first also of its MLP on c; () mirrors the encoder's.
         activation: of the hidden layers, one of `rules.ACTIVATIONS`.
         output: of the decoder, one of `rules.OUTPUTS`.
         prior: "learned", or "standard" for N(0, I).
         attention: whether weights from c multiply z.
-        attention_hidden: width of the attention's hidden layer; 0 takes the decoder's first.
+        attention_hidden: width of the attention's hidden layer; 0 takes the encoder's first.
     """
     decoder_hidden = decoder_hidden or hidden[::-1]
     encoder = ConditionalEncoder(kappa, hidden, activation)
