@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mdvae.analysis.dims import threshold_curve
+from mdvae.analysis.estimates import ladder_families
 from mdvae.figures_conditional import MAX_PARTED, draw_parts, draw_samples
 from mdvae.figures_rates import MAX_COLUMNS, draw_ladders, draw_trajectories, draw_variances
 from mdvae.grid import Cell
@@ -33,9 +34,16 @@ def _rows_of(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Row]:
     return sorted((row for row in rows if row["cell"] in names), key=lambda row: row["r"])
 
 
+def _counted(run: LoadedRun) -> list[Cell]:
+    """Cells whose active dimensions answer to r: not those of a ladder, nor of several parts."""
+    ladders = ladder_families(run.results).values()
+    members = {name for names in ladders for name in names}
+    return [cell for cell in run.cells if cell.name not in members and len(cell.parts) == 1]
+
+
 def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
     """Learned AD against r, or r - t of a CVAE: a panel per d, a series per kappa and rule."""
-    cells = [cell for cell in run.cells if cell.log_gamma is None and len(cell.parts) == 1]
+    cells = _counted(run)
     told = any(cell.model == "cvae" for cell in cells)
     symbol = "r - t" if told else "r"
     place = {cell.name: cell.r - cell.t * (cell.model == "cvae") for cell in cells}
@@ -223,7 +231,7 @@ def draw_all(
     drawn = []
     with mpl.rc_context(STYLE):
         if run.results:
-            if any(each.log_gamma is None and len(each.parts) == 1 for each in run.cells):
+            if _counted(run):
                 drawn.append(("ad_against_r.png", "Learned AD against r", _ad_against_r(run, rows)))
             if by_part:
                 drawn.append(("parts.png", "AD by part of the data", draw_parts(run, by_part)))
@@ -245,8 +253,7 @@ def draw_all(
         for file, _, figure in drawn:
             figure.savefig(folder / file)
     families = len({family_of(cell) for cell in run.cells})
-    learned = [cell for cell in run.cells if cell.log_gamma is None]
-    series = len({family_of(cell, ("r", "d", "t")) for cell in learned})
+    series = len({family_of(cell, ("r", "d", "t")) for cell in _counted(run)})
     shown = {
         "spectra.png": (MAX_PANELS, len(run.cells), "cells"),
         "thresholds.png": (MAX_PANELS, len(run.cells), "cells"),

@@ -97,7 +97,7 @@ def verdicts(
         mine = [
             row
             for row in run.results
-            if belongs(names[row["cell"]]) and row["log_gamma"] is None and row["parts"] == 1
+            if belongs(names[row["cell"]]) and row["cell"] not in members and row["parts"] == 1
         ]
         if not mine:
             continue

@@ -24,13 +24,20 @@ RunKey = tuple[str, int]
 
 
 def ladder_families(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Cells at held log gammas, by what they are apart from it; each list by ascending level."""
+    """Cells at held log gammas, by what they are apart from it; each list by ascending level.
+
+    A cell at a single level is no ladder.
+    """
     families: dict[str, dict[str, float]] = {}
     for row in rows:
         if row["log_gamma"] is not None:
             family = row["cell"].replace(f"-log_gamma={row['log_gamma']:g}", "")
             families.setdefault(family, {})[row["cell"]] = row["log_gamma"]
-    return {family: sorted(cells, key=cells.__getitem__) for family, cells in families.items()}
+    return {
+        family: sorted(cells, key=cells.__getitem__)
+        for family, cells in families.items()
+        if len(cells) > 1
+    }
 
 
 def family_rates(
@@ -68,21 +75,25 @@ def _columns(name: str, estimate: Estimate) -> Row:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def warnings_of(row: Row, threshold: float) -> list[str]:
+def warnings_of(row: Row, threshold: float, in_ladder: bool = False) -> list[str]:
     """What a reader should know before trusting the dimension of a run, in plain words.
 
     Each is "kind" or "kind: the numbers".
+
+    Args:
+        in_ladder: whether the run is at one of several held log gammas; the number of active
+            dimensions is then a matter of the level.
     """
     if row["status"] != "ok":
         return ["diverged (the loss was not finite)"]
     r_hat = row["r_hat_slope"]
     unknown = r_hat is None or not np.isfinite(r_hat)
-    found = ["no valid window for the loss slope"] if unknown else []
-    if row["log_gamma"] is not None:
-        # At a held gamma the number of active dimensions is a matter of the level.
+    learned = row["log_gamma"] is None
+    found = ["no valid window for the loss slope"] if unknown and (learned or in_ladder) else []
+    if in_ladder:
         return found
     settled = row["recon"] / (row["d"] * row["gamma"])
-    if abs(settled - 1.0) > 2 * SETTLED_TOLERANCE:
+    if learned and abs(settled - 1.0) > 2 * SETTLED_TOLERANCE:
         found.append(f"gamma had not settled: Recon / (d gamma) = {settled:.2f}")
     if row["parts"] > 1:
         # The counts are those of parts.csv, one for each part of the data.
@@ -111,7 +122,9 @@ def add_estimates(
     With a learned gamma Recon / gamma is d by construction, so r_hat_recon is left empty there.
     """
     ladders: dict[RunKey, LadderRates] = {}
-    for cells in ladder_families(rows).values():
+    families = ladder_families(rows)
+    members = {cell for cells in families.values() for cell in cells}
+    for cells in families.values():
         for seed in sorted({row["seed"] for row in rows}):
             rates = family_rates(cells, [seed], rows, blocks, spectra, min_gap)
             if rates is not None:
@@ -134,5 +147,6 @@ def add_estimates(
             slope = trajectory_rates(*columns, d=row["d"]).r_hat
         row = {k: v for k, v in row.items() if k != "warnings"}
         row |= _columns("r_hat_slope", slope) | _columns("r_hat_recon", recon)
-        done.append({**row, "warnings": "; ".join(warnings_of(row, threshold))})
+        warnings = warnings_of(row, threshold, row["cell"] in members)
+        done.append({**row, "warnings": "; ".join(warnings)})
     return done

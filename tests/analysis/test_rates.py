@@ -129,7 +129,10 @@ def test_trajectory_that_never_settles_or_moves_is_flagged(changed):
 
 
 def test_no_warning_about_the_count_at_a_held_gamma():
-    assert warnings_of(row(log_gamma=-1.0, ad=0, ad_gap=None), 0.05) == []
+    held = {"log_gamma": -1.0, "ad": 0, "ad_gap": None}
+    assert warnings_of(row(**held), 0.05, in_ladder=True) == []
+    # Held at a single level, it is the answer to the question that was asked.
+    assert warnings_of(row(**{**held, "r_hat_slope": None}), 0.05) == ["the spectrum has no gap"]
 
 
 def row(**changed):
