@@ -11,7 +11,7 @@ from mdvae.config import default_config, published_protocol
 
 
 def get_config() -> ConfigDict:
-    """d = 20 and 30 with r = 2 and 4, three seeds, a fifth of Table 1's steps."""
+    """d = 20 and 30 with r = 2 and 4, three seeds, 10,000 steps."""
     config = default_config()
     config.name = "quickstart"
     config.grid = ConfigDict({"kappa": (20,), "d": (20, 30), "r": (2, 4)})

@@ -213,11 +213,6 @@ def _check_condition(path: str, cell: Cell) -> None:
             f"{path}.condition: 'random' has no effect without a t of one manifold; it must be"
             " 'identity'"
         )
-    if cell.attention_hidden and not cell.attention:
-        raise ConfigError(
-            f"{path}.attention_hidden: {cell.attention_hidden} has no effect without attention; it"
-            " must be 0"
-        )
     if cell.model == "vae":
         for field, idle in (("prior", "standard"), ("attention", False)):
             if getattr(cell, field) != idle:

@@ -187,8 +187,13 @@ def test_estimates_of_a_ladder_and_of_a_trajectory():
         for g, n, e in zip(log_gamma, run_nelbo, run_recon, strict=True)
     ]
     assert list(ladder_families(rows)) == ["kappa6-d12-r4"]
-    two = [row(cell=f"k-log_gamma=-1e-05-anneal={a}", log_gamma=-1e-5) for a in (0, 0.5)]
+    two = [
+        row(cell=f"k-log_gamma={level:g}-anneal={a}", log_gamma=level)
+        for a in (0, 0.5)
+        for level in (-1e-5, -2.0)
+    ]
     assert list(ladder_families(two)) == ["k-anneal=0", "k-anneal=0.5"]
+    assert not ladder_families(two[::2])  # a single level each
     done = add_estimates([*rows[::-1], learned], metrics, blocks, spectra, 0.05, gap)
     for filled in done[:-1]:
         assert round(filled["r_hat_slope"]) == round(filled["r_hat_recon"]) == 4
