@@ -7,7 +7,7 @@ Published (mdvae/published/table5.csv): with attention AD = 1, 2, 3, 4, 5 by cla
 every class. The protocol `network` has the published network and optimiser at batches of 1,000;
 `authors` has full batches of 500,000 too, for a GPU. The paper counts with the threshold 0.5 here.
 
-Run time: about 5 minutes on a 2-core CPU.
+Run time: estimated at 5 minutes on a 2-core CPU; not measured at full size yet.
 """
 
 from ml_collections import ConfigDict

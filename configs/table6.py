@@ -6,7 +6,7 @@
 Published (mdvae/published/table6.csv): with attention AD = 10, 8, 6, 4, 2 by t, without it 10 for
 every t. Its text has kappa = 20, its caption 90; its counts are with the threshold 0.01.
 
-Run time: about 5 minutes on a 2-core CPU.
+Run time: estimated at 5 minutes on a 2-core CPU; not measured at full size yet.
 """
 
 from ml_collections import ConfigDict

@@ -7,7 +7,7 @@ falls from 10 to 1, those of CVAEs stay at 5 but for one 4. The cells with hidde
 published network (linear output, raw input) at batches of 1,000; those with hidden=128 are this
 project's.
 
-Run time: about 20 minutes on a 2-core CPU.
+Run time: estimated at 20 minutes on a 2-core CPU; not measured at full size yet.
 """
 
 from ml_collections import ConfigDict

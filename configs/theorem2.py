@@ -4,7 +4,7 @@
 
 Theory for gamma -> 0: 2 nelbo = (d - r + t) log gamma + O(1). Published: the theorem alone.
 
-Run time: about 10 minutes on a 2-core CPU.
+Run time: estimated at 10 minutes on a 2-core CPU; not measured at full size yet.
 """
 
 from ml_collections import ConfigDict
