@@ -41,10 +41,12 @@ def draw_growth(growth: Mapping[str, Sequence[Any]], peak: Spread, file: Path) -
                     markersize=4,
                     capsize=2,
                 )
-            panels[0, column].set_xscale("log", base=2 if axis in ("runs", "devices") else 10)
+            panels[0, column].set_xscale("log")
             panels[0, column].set_yscale("log")
-            panels[1, column].set_ylim(bottom=0)
+            panels[1, column].set_xticks(x, [f"{value:g}" for value in x], fontsize=7)
+            panels[1, column].minorticks_off()
             panels[1, column].set_xlabel(LABELS[axis])
+        panels[1, 0].set_ylim(bottom=0)  # shared by the row; after all of it is drawn
         panels[0, 0].set_ylabel("million samples / s\n(all runs; median and range)")
         panels[1, 0].set_ylabel("true arithmetic,\n% of the product peak")
         figure.savefig(file)
