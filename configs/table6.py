@@ -4,7 +4,9 @@
     python -m mdvae.sweep --config configs/table6.py --config.grid.kappa='(90,)'
 
 Published (mdvae/published/table6.csv): with attention AD = 10, 8, 6, 4, 2 by t, without it 10 for
-every t. Its text has kappa = 20, its caption 90; its counts are with the threshold 0.01.
+every t. Its text has kappa = 20, its caption 90; its counts are with the threshold 0.01. The
+published attention has kappa + 10 hidden units: with `authors` at kappa = 90 add
+--config.attention_hidden=100.
 
 Run time: estimated at 5 minutes on a 2-core CPU; not measured at full size yet.
 """

@@ -271,7 +271,6 @@ def parse(argv: Sequence[str]) -> Options | None:
     flags.DEFINE_string("png", "", "", flag_values=values)
     flags.DEFINE_float("seconds", 1.0, "", flag_values=values)
     flags.DEFINE_integer("repeats", 5, "", flag_values=values)
-    flags.DEFINE_boolean("growth", True, "", flag_values=values)
     flags.DEFINE_boolean("no_growth", False, "", flag_values=values)
     stray = cli.parse_flags(argv, values)
     if stray:
@@ -283,8 +282,7 @@ def parse(argv: Sequence[str]) -> Options | None:
         raise ConfigError(f"--repeats: {repeats} is not usable; it must be 1 or more")
     json_file, png = (_file(name, str(values[name].value or "")) for name in ("json", "png"))
     png = png or (json_file.with_suffix(".png") if json_file else None)
-    growth = bool(values["growth"].value) and not values["no_growth"].value
-    return Options(json_file, png, seconds, repeats, growth)
+    return Options(json_file, png, seconds, repeats, growth=not values["no_growth"].value)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -66,7 +66,8 @@ def parse_flags(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
     except flags.UnrecognizedFlagError as error:
         raise ConfigError(f"--{error.flagname}: no such flag; see --help") from error
     except flags.Error as error:
-        raise ConfigError(_one_line(error).removeprefix("flag ")) from error
+        # Of a field of the config its own name is enough.
+        raise ConfigError(re.sub(r"^flag (--config\.)?", "", _one_line(error))) from error
 
 
 def _load_config(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
@@ -80,11 +81,9 @@ def _load_config(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
     if not Path(path).is_file():
         raise ConfigError(f"--config: {path} does not exist; give a config file that does")
     try:
-        return values(list(argv))[1:]
-    except flags.UnrecognizedFlagError as error:
-        raise ConfigError(f"--{error.flagname}: no such flag; see --help") from error
-    except flags.Error as error:
-        raise ConfigError(_one_line(error).removeprefix("flag --config.")) from error
+        return parse_flags(argv, values)
+    except ConfigError:
+        raise
     except AttributeError as error:
         if "get_config" in str(error):
             raise ConfigError(

@@ -59,9 +59,9 @@ class EnsembleState(NamedTuple):
     meter: Info
 
 
-def run_mesh(devices: Sequence[Device] | None = None) -> Mesh:
-    """A one-dimensional mesh over all devices of all processes, or the given ones."""
-    return Mesh(np.array(devices if devices is not None else jax.devices()), (AXIS,))
+def run_mesh(devices: Sequence[Device]) -> Mesh:
+    """A one-dimensional mesh over devices, of all processes where there are several."""
+    return Mesh(np.array(devices), (AXIS,))
 
 
 def split_runs(runs: Sequence[Run], n_slices: int, n_devices: int) -> list[Placement]:

@@ -248,8 +248,9 @@ def draw_all(
             if any(each.log_gamma is None for each in run.cells):
                 title = "Loss against log γ over training, and its slope"
                 drawn.append(("slopes.png", title, draw_trajectories(run)))
-        title = "Data and samples of the model"
-        drawn += [("samples.png", title, each) for each in draw_samples(run)]
+        samples = draw_samples(run)
+        if samples is not None:
+            drawn.append(("samples.png", "Data and samples of the model", samples))
         for file, _, figure in drawn:
             figure.savefig(folder / file)
     families = len({family_of(cell) for cell in run.cells})

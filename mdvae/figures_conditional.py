@@ -86,10 +86,10 @@ def _count_shares(run: LoadedRun, cell: Cell) -> np.ndarray:
     return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
 
 
-def _telling(run: LoadedRun) -> list[tuple[Cell, int]]:
-    """The first finished run of few enough dimensions to be seen, or none."""
+def _telling(run: LoadedRun) -> tuple[Cell, int] | None:
+    """The first finished run of few enough dimensions to be seen, if any."""
     done = {(row["cell"], row["seed"]) for row in run.results if row["status"] == "ok"}
-    return [
+    found = (
         (cell, seed)
         for cell in run.cells
         for seed in run.seeds
@@ -98,46 +98,47 @@ def _telling(run: LoadedRun) -> list[tuple[Cell, int]]:
         and cell.d >= 2
         and cell.log_gamma is None
         and (cell.model == "cvae" or not any(each.model == "cvae" for each in run.cells))
-    ][:1]
+        and run.is_saved(cell, seed)
+    )
+    return next(found, None)
 
 
-def draw_samples(run: LoadedRun) -> list[Figure]:
+def draw_samples(run: LoadedRun) -> Figure | None:
     """Data and samples of a model, given a few conditions, in the data's principal plane.
 
-    Nothing where no run is of a manifold that a plane can show.
+    None where no run is of a manifold that a plane can show.
     """
-    figures = []
-    for cell, seed in _telling(run):
-        if not run.is_saved(cell, seed):
-            continue
-        x, c = run.batch(cell, seed, POINTS)
-        mean = x.mean(axis=0)
-        _, _, axes_D = np.linalg.svd(x - mean, full_matrices=False)
+    telling = _telling(run)
+    if telling is None:
+        return None
+    cell, seed = telling
+    x, c = run.batch(cell, seed, POINTS)
+    mean = x.mean(axis=0)
+    _, _, axes_D = np.linalg.svd(x - mean, full_matrices=False)
 
-        def plane(points: np.ndarray, mean=mean, axes_D=axes_D) -> np.ndarray:
-            return (points - mean) @ axes_D[:2].T
+    def plane(points: np.ndarray) -> np.ndarray:
+        return (points - mean) @ axes_D[:2].T
 
-        figure = Figure(figsize=(8.6, 3.1), layout="constrained")
-        left, middle, right = figure.subplots(1, 3, sharex=True, sharey=True)
-        left.scatter(*plane(x).T, s=3, color="0.3")
-        left.set_title("data")
-        middle.scatter(*plane(run.generate(cell, seed, POINTS, c)).T, s=3, color="0.3")
-        middle.set_title("samples of the model")
-        right.scatter(*plane(x).T, s=2, color="0.85")
-        if c is not None:
-            chosen = np.unique(c, axis=0) if cell.data == "union" else _spread_out(c)
-            for row, colour in zip(chosen, colours_of(len(chosen)), strict=True):
-                points = run.generate(cell, seed, POINTS // 5, row[None], draw=1)
-                label = f"class {np.argmax(row) + 1}" if cell.data == "union" else f"{row[0]:.1f}"
-                right.scatter(*plane(points).T, s=4, color=colour, label=label)
-            title = None if cell.data == "union" else "first of c"
-            right.legend(fontsize=7, markerscale=2, title=title, title_fontsize=7)
-        right.set_title("samples given c (grey: data)" if c is not None else "data again")
-        left.set_ylabel("second principal axis")
-        middle.set_xlabel("first principal axis")
-        figure.suptitle(f"{title_of(cell)}, r = {cell.r}, seed {seed}", fontsize=9)
-        figures.append(figure)
-    return figures
+    figure = Figure(figsize=(8.6, 3.1), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, sharex=True, sharey=True)
+    left.scatter(*plane(x).T, s=3, color="0.3")
+    left.set_title("data")
+    middle.scatter(*plane(run.generate(cell, seed, POINTS, c)).T, s=3, color="0.3")
+    middle.set_title("samples of the model")
+    right.scatter(*plane(x).T, s=2, color="0.85")
+    if c is not None:
+        chosen = np.unique(c, axis=0) if cell.data == "union" else _spread_out(c)
+        for row, colour in zip(chosen, colours_of(len(chosen)), strict=True):
+            points = run.generate(cell, seed, POINTS // 5, row[None], draw=1)
+            label = f"class {np.argmax(row) + 1}" if cell.data == "union" else f"{row[0]:.1f}"
+            right.scatter(*plane(points).T, s=4, color=colour, label=label)
+        title = None if cell.data == "union" else "first of c"
+        right.legend(fontsize=7, markerscale=2, title=title, title_fontsize=7)
+    right.set_title("samples given c (grey: data)" if c is not None else "data again")
+    left.set_ylabel("second principal axis")
+    middle.set_xlabel("first principal axis")
+    figure.suptitle(f"{title_of(cell)}, r = {cell.r}, seed {seed}", fontsize=9)
+    return figure
 
 
 def _spread_out(c: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ def mean_of(parts: Sequence[Evaluation]) -> Evaluation:
     return Evaluation(*leaves)
 
 
-def measure(found: Evaluation, config: SweepConfig) -> rundir.Row:
+def evaluation_columns(found: Evaluation, config: SweepConfig) -> rundir.Row:
     """The columns that an evaluation fills, over one manifold or one part of the data."""
     nelbo, recon, kl = (float(value) for value in (found.nelbo, found.recon, found.kl))
     finite = bool(np.isfinite(nelbo) and np.all(np.isfinite(found.ratios)))
@@ -93,10 +93,9 @@ def result_row(run: Run, parts: Sequence[Evaluation], config: SweepConfig) -> ru
     between them, are left to parts.csv.
     """
     cell = run.cell
-    row = measure(mean_of(parts), config)
+    row = evaluation_columns(mean_of(parts), config)
     if len(parts) > 1:
         row |= dict.fromkeys(COUNTS)
-    gaps = {name: row.pop(name) for name in ("gap_low", "gap_high")}
     return {
         **_coordinates(run),
         **row,
@@ -105,7 +104,6 @@ def result_row(run: Run, parts: Sequence[Evaluation], config: SweepConfig) -> ru
         "log_gamma": cell.log_gamma,
         "expected_ad": cell.expected_ad,
         "ad_threshold": config.ad_threshold,
-        **gaps,
     }
 
 
@@ -116,7 +114,7 @@ def part_rows(run: Run, parts: Sequence[Evaluation], config: SweepConfig) -> lis
             **_coordinates(run),
             "part": part.value,
             "expected_ad": part.expected_ad,
-            **measure(found, config),
+            **evaluation_columns(found, config),
         }
         for part, found in zip(run.cell.parts, parts, strict=True)
     ]

@@ -4,6 +4,8 @@ import csv
 from collections.abc import Sequence
 from importlib import resources
 
+import numpy as np
+
 from mdvae import rundir
 from mdvae.analysis.estimates import family_rates, ladder_families
 from mdvae.analysis.statistics import fraction_interval, mean_interval
@@ -26,6 +28,8 @@ AVERAGED = (
     "gap_low",
     "gap_high",
 )
+# Samples on which a conversion of the prior is checked.
+CONVERTED = 1_000
 PAPER_COLUMNS = ("ad", "recon", "kl", "gamma", "neg_elbo")
 # What may tell which cell a published row is of; a table has those that it needs.
 COORDINATES = ("kappa", "d", "r", "t", "model", "prior", "attention", "log_gamma_init")
@@ -142,3 +146,21 @@ def ladder_rows(run: LoadedRun) -> list[Row]:
                 row[name if part == "value" else f"{name}_{part}"] = value
         rows.append(row)
     return rows
+
+
+def prior_conversions(run: LoadedRun) -> list[float]:
+    """Remark 1 of CVAE-dims on every trained model with a learned prior.
+
+    Returns:
+        Per model, the largest change of a sample's nelbo by the conversion to the prior N(0, I),
+        relative to the largest nelbo.
+    """
+    changes = []
+    done = [(row["cell"], row["seed"]) for row in run.results if row["status"] == "ok"]
+    for name, seed in done:
+        if run.cell(name).prior == "learned" and run.is_saved(name, seed):
+            x, c = run.batch(name, seed, CONVERTED)
+            before = run.nelbo(name, seed, x, c)
+            after = run.nelbo(name, seed, x, c, standard_prior=True)
+            changes.append(float(np.abs(after - before).max() / np.abs(before).max()))
+    return changes

@@ -100,14 +100,14 @@ class Trainer:
         hparams = [cell_hparams(run.cell) for run in placement.slots]
         sizes = [class_of(run.cell, self._classes) for run in placement.slots]
         seeds = share(_seeds(placement), self._n_devices, self._n_seeds)
-        data = share(data_keys(placement), self._n_devices, self._n_data)
+        sets = share(data_keys(placement), self._n_devices, self._n_data)
         per_run = {
             "hparams": jax.tree.map(lambda *values: np.array(values, np.float32), *hparams),
             "seed": seeds.index,
-            "data": data.index,
+            "data": sets.index,
             "size": np.array(sizes, np.int32),
         }
-        table = put_rows(_stack_keys(data.table), self._mesh)  # type: ignore[arg-type]
+        table = put_rows(_stack_keys(sets.table), self._mesh)  # type: ignore[arg-type]
         data = self._make(table)
         return Slice(
             placement=placement,

@@ -3,17 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from mdvae.analysis.estimates import ladder_families
 from mdvae.analysis.statistics import Interval, fraction_interval
 from mdvae.loading import LoadedRun
 from mdvae.rundir import Row
+from mdvae.summary import CONVERTED, prior_conversions
 from mdvae.tables import fixed
 
 LISTED = 6
-# Samples on which a conversion of the prior is checked.
-CONVERTED = 1_000
 
 
 def _fraction_text(hits: int, total: int) -> str:
@@ -49,23 +46,13 @@ def _part_lines(by_part: Sequence[Row], threshold: str) -> list[str]:
 
 def _remark_1(run: LoadedRun) -> list[str]:
     """How far the loss of a sample moves where a learned prior is turned into N(0, I)."""
-    largest, n_runs = 0.0, 0
-    for cell in run.cells:
-        for row in run.results:
-            mine = cell.prior == "learned" and (row["cell"], row["status"]) == (cell.name, "ok")
-            if not mine or not run.is_saved(cell, row["seed"]):
-                continue
-            x, c = run.batch(cell, row["seed"], CONVERTED)
-            before = run.nelbo(cell, row["seed"], x, c)
-            after = run.nelbo(cell, row["seed"], x, c, standard_prior=True)
-            largest = max(largest, float(np.abs(after - before).max() / np.abs(before).max()))
-            n_runs += 1
-    if not n_runs:
+    changes = prior_conversions(run)
+    if not changes:
         return []
     return [
-        f"Remark 1: turned into models with the prior N(0, I), {n_runs} trained models with a"
-        f" learned prior keep the nelbo of each of {CONVERTED:,} samples to {largest:.1e} of the"
-        " largest."
+        f"Remark 1: turned into models with the prior N(0, I), {len(changes)} trained models with a"
+        f" learned prior keep the nelbo of each of {CONVERTED:,} samples to {max(changes):.1e} of"
+        " the largest."
     ]
 
 
