@@ -56,7 +56,7 @@ def torch_rate(
     Raises:
         ImportError: where PyTorch is not installed.
     """
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]  # of the extra `bench`
 
     torch.manual_seed(0)
     default = torch.get_num_threads()
