@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mdvae.analysis.dims import threshold_curve
-from mdvae.analysis.estimates import ladder_families
 from mdvae.figures_conditional import MAX_PARTED, draw_parts, draw_samples
+from mdvae.figures_dims import draw_against_r, draw_starts, has_starts, series_of
 from mdvae.figures_rates import MAX_COLUMNS, draw_ladders, draw_trajectories, draw_variances
 from mdvae.grid import Cell
 from mdvae.loading import LoadedRun
@@ -27,75 +27,6 @@ from mdvae.plotting import (
     title_of,
 )
 from mdvae.rundir import Row
-
-
-def _rows_of(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Row]:
-    names = {cell.name for cell in cells}
-    return sorted((row for row in rows if row["cell"] in names), key=lambda row: row["r"])
-
-
-def _counted(run: LoadedRun) -> list[Cell]:
-    """Cells whose active dimensions answer to r: not those of a ladder, nor of several parts."""
-    ladders = ladder_families(run.results).values()
-    members = {name for names in ladders for name in names}
-    return [cell for cell in run.cells if cell.name not in members and len(cell.parts) == 1]
-
-
-def _ad_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
-    """Learned AD against r, or r - t of a CVAE: a panel per d, a series per kappa and rule."""
-    cells = _counted(run)
-    told = any(cell.model == "cvae" for cell in cells)
-    symbol = "r - t" if told else "r"
-    place = {cell.name: cell.r - cell.t * (cell.model == "cvae") for cell in cells}
-    widths = sorted({cell.d for cell in cells})
-    figure, panels = make_panels(len(widths), 3.1, 3.5, 4, sharey=True)
-    series = list(dict.fromkeys(family_of(cell, ("r", "d", "t")) for cell in cells))
-    series = series[: len(MARKERS)]
-    colours = colours_of(len(series))
-    for axes, d in zip(panels, widths, strict=True):
-        here = [cell for cell in cells if cell.d == d]
-        top = max(place[cell.name] for cell in here) + 1
-        axes.plot([0, top], [0, top], color="0.6", linestyle=":", label=f"AD = {symbol}")
-        for i, (family, colour) in enumerate(zip(series, colours, strict=True)):
-            members = [cell for cell in here if family_of(cell, ("r", "d", "t")) == family]
-            if not members:
-                continue
-            label = title_of(members[0], ("t",)).replace(f", d = {d}", "")
-            mine = _rows_of(rows, members)
-            for rule, shift, fill, name in (
-                ("ad", -0.12, colour, f"AD ({run.config.ad_threshold:g})"),
-                ("ad_gap", 0.12, "white", "AD (gap)"),
-            ):
-                means = np.array([row[f"{rule}_mean"] for row in mine], float)
-                spread = np.array(
-                    [[row[f"{rule}_mean"] - row[f"{rule}_low"] for row in mine]], float
-                )
-                axes.errorbar(
-                    np.array([place[row["cell"]] for row in mine]) + shift,
-                    means,
-                    np.nan_to_num(spread)[0],
-                    color=colour,
-                    marker=MARKERS[i],
-                    markerfacecolor=fill,
-                    markersize=5,
-                    linestyle="none",
-                    capsize=2,
-                    label=f"{label}, {name}",
-                )
-            paper = [(place[row["cell"]], row["paper_ad"]) for row in mine]
-            paper = [pair for pair in paper if pair[1] is not None]
-            if paper:
-                shown = "published" in axes.get_legend_handles_labels()[1]
-                label = None if shown else "published"
-                axes.plot(*zip(*paper, strict=True), "kx", markersize=7, zorder=5, label=label)
-        axes.set_title(f"d = {d}")
-        axes.set_xlabel(f"{'dimensions left,' if told else 'manifold dimension'} {symbol}")
-        axes.set_xticks(sorted({place[cell.name] for cell in here}))
-    panels[0].set_ylabel("active dimensions\n(mean and 95 % interval)")
-    most = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
-    handles, labels = most.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
-    return figure
 
 
 def _spectra(run: LoadedRun) -> Figure:
@@ -231,8 +162,13 @@ def draw_all(
     drawn = []
     with mpl.rc_context(STYLE):
         if run.results:
-            if _counted(run):
-                drawn.append(("ad_against_r.png", "Learned AD against r", _ad_against_r(run, rows)))
+            if series_of(run):
+                drawn.append(
+                    ("ad_against_r.png", "Learned AD against r", draw_against_r(run, rows))
+                )
+            if has_starts(run):
+                title = "Learned AD against the initial log γ"
+                drawn.append(("ad_against_start.png", title, draw_starts(run, rows)))
             if by_part:
                 drawn.append(("parts.png", "AD by part of the data", draw_parts(run, by_part)))
             drawn.append(("spectra.png", "Spectra of the encoder variances", _spectra(run)))
@@ -254,14 +190,13 @@ def draw_all(
         for file, _, figure in drawn:
             figure.savefig(folder / file)
     families = len({family_of(cell) for cell in run.cells})
-    series = len({family_of(cell, ("r", "d", "t")) for cell in _counted(run)})
     shown = {
         "spectra.png": (MAX_PANELS, len(run.cells), "cells"),
         "thresholds.png": (MAX_PANELS, len(run.cells), "cells"),
         "parts.png": (MAX_PARTED, sum(len(cell.parts) > 1 for cell in run.cells), "cells"),
         "training.png": (MAX_COLUMNS, families, "kinds of cells"),
         "slopes.png": (MAX_COLUMNS, families, "kinds of cells"),
-        "ad_against_r.png": (len(MARKERS), series, "kinds of cells"),
+        "ad_against_r.png": (len(MARKERS), len(series_of(run)), "kinds of cells"),
     }
 
     def cut(file: str) -> str:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from mdvae.grid import Cell
 from mdvae.loading import LoadedRun
-from mdvae.plotting import colours_of, title_of
+from mdvae.plotting import colours_of, legend_below, plot_ad, title_of
 from mdvae.rundir import Row
 
 POINTS = 1_500
@@ -29,28 +29,7 @@ def draw_parts(run: LoadedRun, by_part: Sequence[Row]) -> Figure:
         places = np.arange(len(mine))
         axes = panels[0, column]
         axes.plot(places, [row["expected_ad"] for row in mine], ":", color="0.4", label="expected")
-        colour = colours_of(2)[0]
-        for rule, shift, fill, label in (
-            ("ad", -0.1, colour, f"AD ({run.config.ad_threshold:g})"),
-            ("ad_gap", 0.1, "white", "AD (gap)"),
-        ):
-            means = np.array([row[f"{rule}_mean"] for row in mine], float)
-            lows = np.array([row[f"{rule}_low"] for row in mine], float)
-            axes.errorbar(
-                places + shift,
-                means,
-                np.nan_to_num(means - lows),
-                color=colour,
-                marker="o",
-                markerfacecolor=fill,
-                linestyle="none",
-                capsize=2,
-                label=label,
-            )
-        paper = [(place, row["paper_ad"]) for place, row in enumerate(mine)]
-        paper = [pair for pair in paper if pair[1] is not None]
-        if paper:
-            axes.plot(*zip(*paper, strict=True), "kx", markersize=7, label="published")
+        plot_ad(axes, places, mine, run.config.ad_threshold, apart=0.2)
         axes.set_title(title_of(cell).replace(", ", ",\n", 1), fontsize=8)
         axes.set_ylim(bottom=0)
         shares = _count_shares(run, cell)
@@ -71,8 +50,7 @@ def draw_parts(run: LoadedRun, by_part: Sequence[Row]) -> Figure:
     panels[1, 0].set_ylabel("active dimensions of a sample")
     if image is not None:
         figure.colorbar(image, ax=list(panels[1]), label="fraction of samples")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    legend_below(figure, panels[0, 0])
     return figure
 
 
@@ -119,24 +97,33 @@ def draw_samples(run: LoadedRun) -> Figure | None:
     def plane(points: np.ndarray) -> np.ndarray:
         return (points - mean) @ axes_D[:2].T
 
-    figure = Figure(figsize=(8.6, 3.1), layout="constrained")
-    left, middle, right = figure.subplots(1, 3, sharex=True, sharey=True)
-    left.scatter(*plane(x).T, s=3, color="0.3")
-    left.set_title("data")
-    middle.scatter(*plane(run.generate(cell, seed, POINTS, c)).T, s=3, color="0.3")
-    middle.set_title("samples of the model")
-    right.scatter(*plane(x).T, s=2, color="0.85")
+    figure = Figure(figsize=(5.8 if c is None else 10.0, 3.1), layout="constrained")
+    panels = figure.subplots(1, 2 if c is None else 3, sharex=True, sharey=True)
+    panels[0].scatter(*plane(x).T, s=3, color="0.3")
+    panels[0].set_title("data")
+    panels[0].set_ylabel("second principal axis")
+    panels[1].scatter(*plane(run.generate(cell, seed, POINTS, c)).T, s=3, color="0.3")
+    panels[1].set_title("samples of the model")
     if c is not None:
-        chosen = np.unique(c, axis=0) if cell.data == "union" else _spread_out(c)
+        panels[2].scatter(*plane(x).T, s=2, color="0.85")
+        panels[2].set_title("samples given c (grey: data)")
+        union = cell.data == "union"
+        chosen = np.unique(c, axis=0)[::-1] if union else _spread_out(c)
         for row, colour in zip(chosen, colours_of(len(chosen)), strict=True):
             points = run.generate(cell, seed, POINTS // 5, row[None], draw=1)
-            label = f"class {np.argmax(row) + 1}" if cell.data == "union" else f"{row[0]:.1f}"
-            right.scatter(*plane(points).T, s=4, color=colour, label=label)
-        title = None if cell.data == "union" else "first of c"
-        right.legend(fontsize=7, markerscale=2, title=title, title_fontsize=7)
-    right.set_title("samples given c (grey: data)" if c is not None else "data again")
-    left.set_ylabel("second principal axis")
-    middle.set_xlabel("first principal axis")
+            label = f"class {np.argmax(row) + 1}" if union else f"{row[0]:.2g}"
+            panels[2].scatter(*plane(points).T, s=4, color=colour, label=label)
+        handles, labels = panels[2].get_legend_handles_labels()
+        title = None if union else "first coordinate of c"
+        figure.legend(
+            handles,
+            labels,
+            loc="outside right center",
+            markerscale=3,
+            title=title,
+            title_fontsize=8,
+        )
+    figure.supxlabel("first principal axis", size=9)
     figure.suptitle(f"{title_of(cell)}, r = {cell.r}, seed {seed}", fontsize=9)
     return figure
 

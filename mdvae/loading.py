@@ -181,6 +181,8 @@ class LoadedRun:
     ) -> np.ndarray:
         """The negative ELBO of each sample by one draw of z, nats, [n].
 
+        In double precision: a trained gamma of 1e-7 magnifies the rounding of single precision.
+
         Args:
             x: [n, d].
             c: [n, c], for a conditional model.
@@ -193,14 +195,18 @@ class LoadedRun:
             params = to_standard_prior(params)
             found = dataclasses.replace(found, prior="standard")
         networks = cell_networks(found)
-        columns, condition = _columns(x, found.d), self._condition(found, c, len(x))
-        mean, logvar = networks.encode(params, columns, condition)
-        key = jax.random.fold_in(purpose_key(seed, "nelbo"), draw)
-        z = reparameterise(mean, logvar, jax.random.normal(key, mean.shape))
-        x_hat = networks.decode(params, z, condition)
-        prior = () if networks.prior is None else networks.prior(params, condition)
-        shape = (params["log_gamma"], float(found.d))
-        return np.asarray(gaussian_terms(columns, x_hat, mean, logvar, *shape, *prior).nelbo)
+        inputs = (params, _columns(x, found.d), self._condition(found, c, len(x)))
+        with jax.enable_x64(True):
+            params, columns, condition = jax.tree.map(
+                lambda leaf: jnp.asarray(leaf, np.float64), inputs
+            )
+            mean, logvar = networks.encode(params, columns, condition)
+            key = jax.random.fold_in(purpose_key(seed, "nelbo"), draw)
+            z = reparameterise(mean, logvar, jax.random.normal(key, mean.shape))
+            x_hat = networks.decode(params, z, condition)
+            prior = () if networks.prior is None else networks.prior(params, condition)
+            shape = (params["log_gamma"], float(found.d))
+            return np.asarray(gaussian_terms(columns, x_hat, mean, logvar, *shape, *prior).nelbo)
 
     def generate(
         self,

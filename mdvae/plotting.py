@@ -1,5 +1,6 @@
 """What the figures share: style, colours that also print, panels, titles."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -8,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdvae.grid import Cell
+from mdvae.rundir import Row
 
 MAX_PANELS = 24
 MARKERS = "osD^vPX<>*"
@@ -55,3 +57,62 @@ def make_panels(
     for unused in axes[n:]:
         unused.set_visible(False)
     return figure, axes[:n]
+
+
+def plot_ad(
+    axes: Axes,
+    places: np.ndarray,
+    rows: Sequence[Row],
+    threshold: float,
+    *,
+    colour: Any = None,
+    marker: str = "o",
+    offset: float = 0.0,
+    apart: float = 0.24,
+    label: str = "",
+) -> None:
+    """Means and intervals of AD by both rules, filled and hollow, and the published AD as crosses.
+
+    Args:
+        places: of the rows along x.
+        rows: of a summary.
+        threshold: of the first rule.
+        offset: moves the markers along x, for several series in one panel.
+        apart: distance between the rules' markers.
+        label: goes before the rules' names in the legend.
+    """
+    colour = colours_of(2)[0] if colour is None else colour
+    for rule, shift, fill, name in (
+        ("ad", offset - apart / 2, colour, f"AD ({threshold:g})"),
+        ("ad_gap", offset + apart / 2, "white", "AD (gap)"),
+    ):
+        means = np.array([row[f"{rule}_mean"] for row in rows], float)
+        lows = np.array([row[f"{rule}_low"] for row in rows], float)
+        axes.errorbar(
+            places + shift,
+            means,
+            np.nan_to_num(means - lows),
+            color=colour,
+            marker=marker,
+            markerfacecolor=fill,
+            markersize=5,
+            linestyle="none",
+            capsize=2,
+            label=f"{label}, {name}" if label else name,
+        )
+    paper = [(place, row["paper_ad"]) for place, row in zip(places, rows, strict=True)]
+    paper = [pair for pair in paper if pair[1] is not None]
+    if paper:
+        seen = "published" in axes.get_legend_handles_labels()[1]
+        name = None if seen else "published"
+        axes.plot(*zip(*paper, strict=True), "kx", markersize=7, zorder=5, label=name)
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
+    """The legend of `axes` under all panels, in as many columns as the figure is wide for."""
+    handles, labels = axes.get_legend_handles_labels()
+    widest = max((len(label) for label in labels), default=1)
+    # A letter of 9 points is about 0.07 inches wide; the sample of a line takes the rest.
+    room = int(figure.get_figwidth() / (0.07 * widest + 0.5))
+    columns = max(1, min(columns, room, len(labels)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)

@@ -52,7 +52,7 @@ def _remark_1(run: LoadedRun) -> list[str]:
     return [
         f"Remark 1: turned into models with the prior N(0, I), {len(changes)} trained models with a"
         f" learned prior keep the nelbo of each of {CONVERTED:,} samples to {max(changes):.1e} of"
-        " the largest."
+        " the largest, in double precision."
     ]
 
 

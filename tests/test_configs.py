@@ -85,6 +85,13 @@ def test_config_trains_and_reports(name, tmp_path, capsys):
     if name == "plane":
         assert "samples.png" in figures
         assert "Remark 1: turned into" in (tmp_path / "w" / "report.md").read_text()
+        (learned,) = [cell for cell in run.cells if cell.prior == "learned"]
+        batch = run.batch(learned, 0, 50)
+        before = run.nelbo(learned, 0, *batch)
+        after = run.nelbo(learned, 0, *batch, standard_prior=True)
+        np.testing.assert_allclose(after, before, rtol=1e-10)
+        (row,) = [row for row in run.results if row["cell"] == learned.name]
+        assert before.mean() == pytest.approx(row["nelbo"], rel=0.1)  # other draws of z
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
