@@ -7,7 +7,20 @@ Published (mdvae/published/table5.csv): with attention AD = 1, 2, 3, 4, 5 by cla
 every class. The protocol `network` has the published network and optimiser at batches of 1,000;
 `authors` has full batches of 500,000 too, for a GPU. The paper counts with the threshold 0.5 here.
 
-Run time: estimated at 5 minutes on a 2-core CPU; not measured at full size yet.
+The weight of the KL rises over the first 30 % of the steps. Without that, and with log gamma = 0 at
+the start, all latents collapse first; the attention closes on them and they never come back: AD as
+expected in 10 of 25 (seed, class), and 0 of 15 in the search that follows. Search with attention on
+seeds 100 to 102, 12,000 steps, AD as expected and mean -ELBO (2x nats) over the classes:
+
+    initial log gamma   kl_warmup   learning_rate   AD      -ELBO
+                    0         0.0           0.005   0/15       -1
+                   -3         0.0           0.005   15/15    -120
+                   -6         0.0           0.005   15/15    -118
+                    0         0.3           0.005   15/15    -131
+                   -3         0.3           0.005   15/15    -118
+                   -3         0.0           0.002   15/15    -114
+
+Run time: RUNTIME5
 """
 
 from ml_collections import ConfigDict
@@ -23,7 +36,8 @@ def get_config() -> ConfigDict:
     config.data = "union"
     config.model = "cvae"
     config.n_train = 500_000
-    config.steps = 30_000
+    config.steps = 20_000
+    config.kl_warmup = 0.3
     authors = published_protocol()
     authors.hidden, authors.decoder_hidden, authors.activation = (32, 32), (32,), "prelu"
     authors.batch_size = 500_000

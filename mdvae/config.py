@@ -184,6 +184,7 @@ def published_protocol() -> Any:
             "encoder_input": "raw",
             "output": "linear",
             "log_gamma_init": 0.0,
+            "kl_warmup": 0.0,
             "steps": 50_000,
             "batch_size": 100_000,
             "learning_rate": 0.005,
