@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import psutil
 
+from mdvae import processes
 from mdvae.config import ConfigError, SweepConfig
 from mdvae.ensemble import Device
 
@@ -48,7 +49,7 @@ def pick_devices(n_devices: int, n_runs: int) -> list[Device]:
 
 
 def memory_budget(config: SweepConfig, devices: Sequence[Device]) -> int:
-    """Bytes that a device of this process may use."""
+    """Bytes that a device of this process may use; processes share their host's memory evenly."""
     if config.memory_gib > 0:
         return int(config.memory_gib * GIB)
     mine = [device for device in devices if device.process_index == jax.process_index()]
@@ -56,7 +57,7 @@ def memory_budget(config: SweepConfig, devices: Sequence[Device]) -> int:
     if stats and "bytes_limit" in stats:
         return int(MEMORY_SHARE * stats["bytes_limit"])
     free = min([psutil.virtual_memory().available, *_container_limit()])
-    return int(MEMORY_SHARE * free / len(mine))
+    return int(MEMORY_SHARE * free / len(mine) / processes.on_this_host())
 
 
 def _container_limit() -> list[int]:

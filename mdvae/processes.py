@@ -5,6 +5,8 @@ run directory, checkpoints apart, and decides what all must agree on.
 """
 
 import json
+import platform
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -70,6 +72,14 @@ def agree(*values: float) -> list[float]:
         return list(values)
     gathered = multihost_utils.process_allgather(np.array(values, np.float32))
     return [float(value) for value in np.max(np.asarray(gathered), axis=0)]
+
+
+def on_this_host() -> int:
+    """How many of the processes run on this process's host, itself included."""
+    if jax.process_count() == 1:
+        return 1
+    own = np.uint32(zlib.crc32(platform.node().encode()))
+    return int(np.sum(np.asarray(multihost_utils.process_allgather(own)) == own))
 
 
 def share(value: Any) -> Any:

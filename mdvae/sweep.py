@@ -50,7 +50,8 @@ def _make_jobs(
 ) -> list[Job]:
     """All slices of all groups; a resumed run keeps the number of slices that it began with."""
     seeds = range(config.seed, config.seed + config.seeds)
-    (budget,) = processes.share([memory_budget(config, devices)])
+    # All processes must cut the same slices, so the poorest decides.
+    budget = -int(processes.agree(-memory_budget(config, devices))[0])
     jobs, mesh = [], run_mesh(devices)
     for i, group in enumerate(groups):
         runs = [Run(cell, seed) for seed in seeds for cell in group.cells]

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
-from mdvae import processes
+from mdvae import machine, processes
 from mdvae.rules import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -129,6 +131,31 @@ def test_a_mistake_ends_all_processes(tmp_path):
     assert outputs[0][1].count("error: workdir") == 1
     assert "Traceback" not in outputs[0][1] + outputs[1][1]
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_processes_on_one_host_share_its_memory(tiny, monkeypatch):
+    script = (
+        "import sys; from mdvae import processes;"
+        "processes.join(processes.Cluster(False, sys.argv[1], 2, int(sys.argv[2])));"
+        "print(processes.on_this_host(), *processes.agree(-3, processes.is_first()))"
+    )
+    address = f"localhost:{free_port()}"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, address, str(i)], stdout=subprocess.PIPE, text=True
+        )
+        for i in range(2)
+    ]
+    assert [out.splitlines()[-1] for out, _ in finish(started)] == ["2 -3.0 1.0"] * 2
+
+    free = SimpleNamespace(available=8 * machine.GIB)
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr(machine, "_container_limit", list)
+    config, devices = tiny(), jax.local_devices()
+    alone = machine.memory_budget(config, devices)
+    assert alone == int(machine.MEMORY_SHARE * free.available / len(devices))
+    monkeypatch.setattr(processes, "on_this_host", lambda: 4)
+    assert machine.memory_budget(config, devices) == pytest.approx(alone / 4, abs=1)
 
 
 def test_alone_values_are_shared_with_nobody():
