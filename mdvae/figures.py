@@ -1,6 +1,6 @@
 """Figures of a run directory: learned dimensions, spectra, training curves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,36 +23,46 @@ from mdvae.plotting import (
     STYLE,
     colours_of,
     family_of,
+    full_title,
     make_panels,
+    part_name,
     title_of,
 )
 from mdvae.rundir import Row
 
 
+def _parted(run: LoadedRun) -> list[tuple[Cell, int]]:
+    """Each part of each cell's data, counted from 0."""
+    return [(cell, k) for cell in run.cells for k in range(len(cell.parts))]
+
+
+def _seed_lines(run: LoadedRun, cell: Cell, part: int) -> Iterator[tuple[np.ndarray, Any]]:
+    """The finite spectra of a part of a cell's data, with a colour by seed."""
+    for seed, colour in zip(run.seeds, colours_of(len(run.seeds)), strict=True):
+        if (cell.name, seed) in run.spectra:
+            ratios = run.spectrum(cell, seed, part)
+            if np.all(np.isfinite(ratios)):
+                yield ratios, colour
+
+
+def _part_title(cell: Cell, part: int) -> str:
+    return full_title(cell, part_name(cell, part) if len(cell.parts) > 1 else "")
+
+
 def _spectra(run: LoadedRun) -> Figure:
     """Sorted variance ratios of each cell, a line per seed."""
-    cells, threshold = run.cells[:MAX_PANELS], run.config.ad_threshold
-    figure, panels = make_panels(len(cells), 2.1, 1.8, 5, sharey=True)
+    shown, threshold = _parted(run)[:MAX_PANELS], run.config.ad_threshold
+    figure, panels = make_panels(len(shown), 2.1, 1.9, 5, sharey=True)
     panels[0].set_yscale("log")
-    for axes, cell in zip(panels, cells, strict=True):
-        for seed, colour in zip(run.seeds, colours_of(len(run.seeds)), strict=True):
-            ratios = run.spectra.get((cell.name, seed))
-            if ratios is None or not np.all(np.isfinite(ratios)):
-                continue
-            axes.plot(
-                np.arange(1, len(ratios) + 1),
-                np.sort(ratios),
-                ".-",
-                color=colour,
-                linewidth=0.8,
-                markersize=4,
-            )
+    for i, (axes, (cell, part)) in enumerate(zip(panels, shown, strict=True)):
+        for ratios, colour in _seed_lines(run, cell, part):
+            latents = np.arange(1, len(ratios) + 1)
+            axes.plot(latents, np.sort(ratios), ".-", color=colour, linewidth=0.8, markersize=4)
         axes.axhline(threshold, color="tab:red", linestyle="--", linewidth=0.8)
-        for part in cell.parts:
-            axes.axvline(part.expected_ad + 0.5, color="0.4", linestyle=":", linewidth=1.0)
-        axes.set_title(f"{title_of(cell)}, r = {cell.r}", fontsize=7)
+        expected = cell.parts[part].expected_ad
+        axes.axvline(expected + 0.5, color="0.4", linestyle=":", linewidth=1.0)
+        axes.set_title(_part_title(cell, part), fontsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for i, axes in enumerate(panels):
         if i % 5 == 0:
             axes.set_ylabel("variance ratio")
     handles = [
@@ -66,20 +76,16 @@ def _spectra(run: LoadedRun) -> Figure:
 
 def _thresholds(run: LoadedRun) -> Figure:
     """AD as a function of the threshold, a line per seed; flat where the threshold is no matter."""
-    cells = run.cells[:MAX_PANELS]
-    figure, panels = make_panels(len(cells), 2.1, 1.8, 5, sharex=True)
+    shown = _parted(run)[:MAX_PANELS]
+    figure, panels = make_panels(len(shown), 2.1, 1.9, 5, sharex=True)
     panels[0].set_xscale("log")
-    for i, (axes, cell) in enumerate(zip(panels, cells, strict=True)):
-        for seed, colour in zip(run.seeds, colours_of(len(run.seeds)), strict=True):
-            ratios = run.spectra.get((cell.name, seed))
-            if ratios is None or not np.all(np.isfinite(ratios)):
-                continue
+    for i, (axes, (cell, part)) in enumerate(zip(panels, shown, strict=True)):
+        for ratios, colour in _seed_lines(run, cell, part):
             edges, counts = threshold_curve(ratios)
             axes.step(edges, [*counts, counts[-1]], where="post", color=colour, linewidth=0.8)
         axes.axvline(run.config.ad_threshold, color="tab:red", linestyle="--", linewidth=0.8)
-        for part in cell.parts:
-            axes.axhline(part.expected_ad, color="0.4", linestyle=":", linewidth=1.0)
-        axes.set_title(f"{title_of(cell)}, r = {cell.r}", fontsize=7)
+        axes.axhline(cell.parts[part].expected_ad, color="0.4", linestyle=":", linewidth=1.0)
+        axes.set_title(_part_title(cell, part), fontsize=7)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         if i % 5 == 0:
             axes.set_ylabel("AD")
@@ -191,8 +197,8 @@ def draw_all(
             figure.savefig(folder / file)
     families = len({family_of(cell) for cell in run.cells})
     shown = {
-        "spectra.png": (MAX_PANELS, len(run.cells), "cells"),
-        "thresholds.png": (MAX_PANELS, len(run.cells), "cells"),
+        "spectra.png": (MAX_PANELS, len(_parted(run)), "cells"),
+        "thresholds.png": (MAX_PANELS, len(_parted(run)), "cells"),
         "parts.png": (MAX_PARTED, sum(len(cell.parts) > 1 for cell in run.cells), "cells"),
         "training.png": (MAX_COLUMNS, families, "kinds of cells"),
         "slopes.png": (MAX_COLUMNS, families, "kinds of cells"),

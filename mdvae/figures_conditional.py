@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from mdvae.grid import Cell
 from mdvae.loading import LoadedRun
-from mdvae.plotting import colours_of, legend_below, plot_ad, title_of
+from mdvae.plotting import colours_of, full_title, legend_below, plot_ad
 from mdvae.rundir import Row
 
 POINTS = 1_500
@@ -22,20 +22,18 @@ def draw_parts(run: LoadedRun, by_part: Sequence[Row]) -> Figure:
     """Above, AD of each part beside what is expected; below, how many samples have how many."""
     cells = [cell for cell in run.cells if len(cell.parts) > 1][:MAX_PARTED]
     figure = Figure(figsize=(3.0 * len(cells) + 1.0, 5.4), layout="constrained")
-    panels = figure.subplots(2, len(cells), squeeze=False, sharex="col")
-    image = None
+    panels = figure.subplots(2, len(cells), squeeze=False, sharex="col", sharey="row")
+    image, top = None, max(_most_counted(run, cell) for cell in cells)
     for column, cell in enumerate(cells):
         mine = [row for row in by_part if row["cell"] == cell.name]
         places = np.arange(len(mine))
         axes = panels[0, column]
         axes.plot(places, [row["expected_ad"] for row in mine], ":", color="0.4", label="expected")
         plot_ad(axes, places, mine, run.config.ad_threshold, apart=0.2)
-        axes.set_title(title_of(cell).replace(", ", ",\n", 1), fontsize=8)
+        axes.set_title(full_title(cell), fontsize=8)
         axes.set_ylim(bottom=0)
-        shares = _count_shares(run, cell)
-        top = int(np.flatnonzero(shares.sum(axis=0))[-1]) if shares.any() else 1
         image = panels[1, column].imshow(
-            shares[:, : top + 1].T,
+            _count_shares(run, cell)[:, : top + 1].T,
             origin="lower",
             aspect="auto",
             cmap=mpl.colormaps["Greys"],
@@ -52,6 +50,12 @@ def draw_parts(run: LoadedRun, by_part: Sequence[Row]) -> Figure:
         figure.colorbar(image, ax=list(panels[1]), label="fraction of samples")
     legend_below(figure, panels[0, 0])
     return figure
+
+
+def _most_counted(run: LoadedRun, cell: Cell) -> int:
+    """The most active dimensions that one sample in a thousand has, or that are expected."""
+    common = np.flatnonzero(_count_shares(run, cell).max(axis=0) > 1e-3)
+    return max([*map(int, common), *(part.expected_ad for part in cell.parts)])
 
 
 def _count_shares(run: LoadedRun, cell: Cell) -> np.ndarray:
@@ -124,7 +128,7 @@ def draw_samples(run: LoadedRun) -> Figure | None:
             title_fontsize=8,
         )
     figure.supxlabel("first principal axis", size=9)
-    figure.suptitle(f"{title_of(cell)}, r = {cell.r}, seed {seed}", fontsize=9)
+    figure.suptitle(full_title(cell, f"seed {seed}"), fontsize=9)
     return figure
 
 

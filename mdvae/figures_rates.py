@@ -12,7 +12,7 @@ from mdvae.analysis.estimates import ladder_families
 from mdvae.analysis.rates import fit_slope, trajectory_rates
 from mdvae.grid import Cell
 from mdvae.loading import LoadedRun
-from mdvae.plotting import LINES, MARKERS, colours_of, family_of, title_of
+from mdvae.plotting import LINES, MARKERS, colours_of, family_of, full_title, title_of
 from mdvae.rundir import Row
 
 MAX_COLUMNS = 6
@@ -174,6 +174,6 @@ def draw_variances(run: LoadedRun, cell: Cell) -> Figure:
     axes.set_yticks(range(len(seeds)), [str(seed) for seed in seeds])
     axes.set_xlabel(f"latent (×: ratio below {run.config.ad_threshold:g})")
     axes.set_ylabel("seed")
-    axes.set_title(f"{title_of(cell)}, r = {cell.r}", fontsize=9)
+    axes.set_title(full_title(cell), fontsize=9)
     figure.colorbar(image, ax=axes, label="variance ratio")
     return figure

@@ -1,6 +1,7 @@
 """`load_run`: a run directory opened for a notebook, with its models to re-apply."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -62,8 +63,18 @@ class LoadedRun:
 
     @cached_property
     def spectra(self) -> dict[tuple[str, int], np.ndarray]:
-        """Per cell name and seed, [kappa] variance ratios by latent."""
-        return {key: rows[0] for key, rows in self._arrays(rundir.SPECTRA, ("ratio",)).items()}
+        """Per cell name and seed, [parts, kappa] variance ratios by part of the data and latent."""
+        found = {}
+        for (name, seed), values in self._arrays(rundir.SPECTRA, ("ratio",)).items():
+            shape = (len(self.cell(name).parts), self.cell(name).kappa)
+            if values.size == math.prod(shape):
+                found[name, seed] = values.reshape(shape)
+        return found
+
+    @cached_property
+    def mean_spectra(self) -> dict[tuple[str, int], np.ndarray]:
+        """Per cell name and seed, [kappa] variance ratios by latent, over all parts of the data."""
+        return {key: ratios.mean(axis=0) for key, ratios in self.spectra.items()}
 
     @cached_property
     def blocks(self) -> dict[tuple[str, int], np.ndarray]:
@@ -116,9 +127,15 @@ class LoadedRun:
             raise KeyError(f"cell {key[0]}, seed {seed}: nothing saved yet; seeds: {self.seeds}")
         return table[key]
 
-    def spectrum(self, cell: str | Cell, seed: int) -> np.ndarray:
-        """Ratios of encoder to prior variance on fresh samples, [kappa], by latent."""
-        return self._lookup(self.spectra, cell, seed)
+    def spectrum(self, cell: str | Cell, seed: int, part: int | None = None) -> np.ndarray:
+        """Ratios of encoder to prior variance on fresh samples, [kappa], by latent.
+
+        Args:
+            part: one of the cell's parts, counted from 0; by default the mean over all.
+        """
+        if part is None:
+            return self._lookup(self.mean_spectra, cell, seed)
+        return self._lookup(self.spectra, cell, seed)[part]
 
     def is_saved(self, cell: str | Cell, seed: int) -> bool:
         """Whether there is a checkpoint of a run that can be read."""

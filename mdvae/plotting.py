@@ -47,6 +47,19 @@ def title_of(cell: Cell, but: tuple[str, ...] = ()) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def full_title(cell: Cell, more: str = "") -> str:
+    """All that a cell is, on two lines where its name says more than kappa, d and r."""
+    sizes = f"κ = {cell.kappa}, d = {cell.d}, r = {cell.r}"
+    second = ", ".join(part for part in (_extras(cell), more) if part)
+    return "\n".join(line for line in (sizes, second) if line)
+
+
+def part_name(cell: Cell, part: int) -> str:
+    """What a part of a cell's data, counted from 0, is called."""
+    value = cell.parts[part].value
+    return f"class {value}" if cell.data == "union" else f"t = {value}"
+
+
 def make_panels(
     n: int, width: float, height: float, columns: int, **kwargs
 ) -> tuple[Figure, list[Axes]]:

@@ -161,9 +161,16 @@ def save_results(
     results = [result_row(run, parts, config) for run, parts in zip(runs, found, strict=True)]
     means = [(run, mean_of(parts)) for run, parts in zip(runs, found, strict=True)]
     spectra = [
-        {"cell": run.cell.name, "seed": run.seed, "latent": k, "ratio": float(ratio)}
-        for run, mean in means
-        for k, ratio in enumerate(mean.ratios)
+        {
+            "cell": run.cell.name,
+            "seed": run.seed,
+            "part": part.value,
+            "latent": k,
+            "ratio": float(ratio),
+        }
+        for run, evaluations in zip(runs, found, strict=True)
+        for part, own in zip(run.cell.parts, evaluations, strict=True)
+        for k, ratio in enumerate(np.asarray(own.ratios))
     ]
     blocks = [
         {"cell": run.cell.name, "seed": run.seed, "nelbo": float(nelbo), "recon": float(recon)}
@@ -184,7 +191,7 @@ def save_results(
         merged(rundir.RESULTS, results),
         run.metrics,
         run.blocks,
-        run.spectra,
+        run.mean_spectra,
         config.ad_threshold,
         config.ad_min_gap,
     )

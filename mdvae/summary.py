@@ -131,7 +131,7 @@ def ladder_rows(run: LoadedRun) -> list[Row]:
     rows = []
     for family, members in ladder_families(run.results).items():
         rates = family_rates(
-            members, run.seeds, run.results, run.blocks, run.spectra, run.config.ad_min_gap
+            members, run.seeds, run.results, run.blocks, run.mean_spectra, run.config.ad_min_gap
         )
         if rates is None:
             continue
