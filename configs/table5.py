@@ -40,7 +40,7 @@ def get_config() -> ConfigDict:
     config.kl_warmup = 0.3
     authors = published_protocol()
     authors.hidden, authors.decoder_hidden, authors.activation = (32, 32), (32,), "prelu"
-    authors.batch_size = 500_000
+    authors.batch_size, authors.ad_threshold = 500_000, 0.5
     config.protocols.authors = authors
     config.protocols.network = ConfigDict({**authors.to_dict(), "batch_size": 1_000})
     config.published = "table5"

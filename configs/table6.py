@@ -40,7 +40,7 @@ def get_config() -> ConfigDict:
     config.kl_warmup = 0.3
     authors = published_protocol()
     authors.hidden, authors.activation, authors.learning_rate = (64,), "prelu", 0.001
-    authors.attention_hidden = 30
+    authors.attention_hidden, authors.ad_threshold = 30, 0.01
     config.protocols.authors = authors
     config.published = "table6"
     return config
