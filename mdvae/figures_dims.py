@@ -14,6 +14,7 @@ from mdvae.plotting import (
     MAX_PANELS,
     colours_of,
     family_of,
+    full_title,
     legend_below,
     make_panels,
     plot_ad,
@@ -104,23 +105,19 @@ def draw_starts(run: LoadedRun, rows: Sequence[Row]) -> Figure:
     """Learned AD against the initial log gamma: a panel per model (Table 7 of CVAE-dims)."""
     families = _start_families(run)[:MAX_PANELS]
     by_name = {row["cell"]: row for row in rows}
-    figure, panels = make_panels(len(families), 3.0, 2.6, 3, sharey=True)
+    figure, panels = make_panels(len(families), 2.8, 2.7, 3, sharey=True)
     for i, (axes, cells) in enumerate(zip(panels, families, strict=True)):
         places = np.arange(len(cells), dtype=float)
         expected = [cell.parts[0].expected_ad for cell in cells]
         axes.plot(places, expected, ":", color="0.4", label="expected")
         plot_ad(axes, places, [by_name[c.name] for c in cells], run.config.ad_threshold)
-        axes.set_title(_start_title(cells[0]), fontsize=8)
+        axes.set_title(full_title(cells[0], but=("t", "log_gamma_init")), fontsize=7)
         axes.set_xticks(places, [f"{cell.log_gamma_init:g}" for cell in cells])
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(bottom=0)
         if i % 3 == 0:
-            axes.set_ylabel("active dimensions")
-    figure.supxlabel("initial log γ (means and 95 % intervals over seeds)", size=9)
+            axes.set_ylabel("active dimensions\n(mean and 95 % interval)")
+    for axes in panels[-3:]:
+        axes.set_xlabel("initial log γ")
     legend_below(figure, panels[0])
     return figure
-
-
-def _start_title(cell: Cell) -> str:
-    start = f"log_gamma_init={cell.log_gamma_init:g}"
-    return title_of(cell, ("t",)).replace(start, "").replace("--", "-").replace(", -", ",\n")

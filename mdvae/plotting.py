@@ -1,5 +1,7 @@
 """What the figures share: style, colours that also print, panels, titles."""
 
+import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +14,8 @@ from mdvae.grid import Cell
 from mdvae.rundir import Row
 
 MAX_PANELS = 24
+# Letters on a line of a title, of 7 points over the narrowest panels.
+TITLE_WIDTH = 38
 MARKERS = "osD^vPX<>*"
 LINES = ("-", "--", "-.", ":")
 STYLE: dict[Any, Any] = {
@@ -31,9 +35,11 @@ def colours_of(n: int) -> np.ndarray:
 
 
 def _extras(cell: Cell, but: tuple[str, ...] = ()) -> str:
-    """What a cell's name says beyond kappa, d and r."""
-    extras = cell.name.removeprefix(f"kappa{cell.kappa}-d{cell.d}-r{cell.r}").lstrip("-")
-    return extras.replace(f"t={cell.t}", "", 1).strip("-") if "t" in but else extras
+    """What a cell's name says beyond kappa, d and r, and apart from some of its axes."""
+    rest = cell.name.removeprefix(f"kappa{cell.kappa}-d{cell.d}-r{cell.r}").lstrip("-")
+    settings = re.split("-(?=[a-z_]+=)", rest)  # a minus may also be a number's sign
+    kept = [setting for setting in settings if setting.split("=")[0] not in but]
+    return ", ".join(setting.replace("=", "\u00a0=\u00a0") for setting in kept)
 
 
 def family_of(cell: Cell, but: tuple[str, ...] = ("r",)) -> tuple[object, ...]:
@@ -47,11 +53,11 @@ def title_of(cell: Cell, but: tuple[str, ...] = ()) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def full_title(cell: Cell, more: str = "") -> str:
-    """All that a cell is, on two lines where its name says more than kappa, d and r."""
+def full_title(cell: Cell, more: str = "", but: tuple[str, ...] = ()) -> str:
+    """All that a cell is: its sizes, then on lines of their own what its name says beyond them."""
     sizes = f"κ = {cell.kappa}, d = {cell.d}, r = {cell.r}"
-    second = ", ".join(part for part in (_extras(cell), more) if part)
-    return "\n".join(line for line in (sizes, second) if line)
+    rest = ", ".join(part for part in (_extras(cell, but), more) if part)
+    return "\n".join([sizes, *textwrap.wrap(rest, TITLE_WIDTH)])
 
 
 def part_name(cell: Cell, part: int) -> str:

@@ -29,6 +29,14 @@ SMALL = (
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """These programs run for a few steps: compiling them is what takes the time."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def load(path):
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", str(path), flag_values=values)
