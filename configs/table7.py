@@ -4,7 +4,8 @@
 
 Published (mdvae/published/table7.csv, one run a cell): from log gamma = -20 to 20 the VAE's AD
 falls from 10 to 1, those of CVAEs stay at 5 but for one 4. The cells with hidden=16 are the
-published network (linear output, raw input) at batches of 1,000; those with hidden=64 are this project's.
+published network (linear output, raw input) at batches of 1,000; those with hidden=64 are this
+project's.
 
 From log gamma = -20 the gradients start a billion times too large, and Adam forgets them at its own
 pace: gamma rises by about 1 nat in 2,000 steps. With 20,000 steps none of the six models gets back

@@ -14,7 +14,7 @@ from mdvae.analysis.dims import threshold_curve
 from mdvae.figures_conditional import MAX_PARTED, draw_parts, draw_samples
 from mdvae.figures_dims import draw_against_r, draw_starts, has_starts, series_of
 from mdvae.figures_rates import MAX_COLUMNS, draw_ladders, draw_trajectories, draw_variances
-from mdvae.grid import Cell
+from mdvae.grid import Cell, Part
 from mdvae.loading import LoadedRun
 from mdvae.plotting import (
     LINES,
@@ -25,28 +25,28 @@ from mdvae.plotting import (
     family_of,
     full_title,
     make_panels,
-    part_name,
     title_of,
 )
 from mdvae.rundir import Row
 
 
-def _parted(run: LoadedRun) -> list[tuple[Cell, int]]:
-    """Each part of each cell's data, counted from 0."""
-    return [(cell, k) for cell in run.cells for k in range(len(cell.parts))]
+def _parted(run: LoadedRun) -> list[tuple[Cell, Part]]:
+    """Each part of each cell's data."""
+    return [(cell, part) for cell in run.cells for part in cell.parts]
 
 
-def _seed_lines(run: LoadedRun, cell: Cell, part: int) -> Iterator[tuple[np.ndarray, Any]]:
+def _seed_lines(run: LoadedRun, cell: Cell, part: Part) -> Iterator[tuple[np.ndarray, Any]]:
     """The finite spectra of a part of a cell's data, with a colour by seed."""
     for seed, colour in zip(run.seeds, colours_of(len(run.seeds)), strict=True):
         if (cell.name, seed) in run.spectra:
-            ratios = run.spectrum(cell, seed, part)
+            ratios = run.spectrum(cell, seed, part.value)
             if np.all(np.isfinite(ratios)):
                 yield ratios, colour
 
 
-def _part_title(cell: Cell, part: int) -> str:
-    return full_title(cell, part_name(cell, part) if len(cell.parts) > 1 else "")
+def _part_title(cell: Cell, part: Part) -> str:
+    name = f"class {part.value}" if cell.data == "union" else f"t = {part.value}"
+    return full_title(cell, name if len(cell.parts) > 1 else "")
 
 
 def _spectra(run: LoadedRun) -> Figure:
@@ -59,8 +59,7 @@ def _spectra(run: LoadedRun) -> Figure:
             latents = np.arange(1, len(ratios) + 1)
             axes.plot(latents, np.sort(ratios), ".-", color=colour, linewidth=0.8, markersize=4)
         axes.axhline(threshold, color="tab:red", linestyle="--", linewidth=0.8)
-        expected = cell.parts[part].expected_ad
-        axes.axvline(expected + 0.5, color="0.4", linestyle=":", linewidth=1.0)
+        axes.axvline(part.expected_ad + 0.5, color="0.4", linestyle=":", linewidth=1.0)
         axes.set_title(_part_title(cell, part), fontsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if i % 5 == 0:
@@ -84,7 +83,7 @@ def _thresholds(run: LoadedRun) -> Figure:
             edges, counts = threshold_curve(ratios)
             axes.step(edges, [*counts, counts[-1]], where="post", color=colour, linewidth=0.8)
         axes.axvline(run.config.ad_threshold, color="tab:red", linestyle="--", linewidth=0.8)
-        axes.axhline(cell.parts[part].expected_ad, color="0.4", linestyle=":", linewidth=1.0)
+        axes.axhline(part.expected_ad, color="0.4", linestyle=":", linewidth=1.0)
         axes.set_title(_part_title(cell, part), fontsize=7)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         if i % 5 == 0:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mdvae.analysis.estimates import ladder_families
-from mdvae.grid import Cell
+from mdvae.grid import Cell, start_families
 from mdvae.loading import LoadedRun
 from mdvae.plotting import (
     MARKERS,
@@ -25,33 +25,21 @@ from mdvae.rundir import Row
 SIZES = ("r", "d", "t")
 
 
-def _start_families(run: LoadedRun) -> list[list[Cell]]:
-    """Cells that differ in their initial log gamma alone, by ascending start."""
-    families: dict[str, list[Cell]] = {}
-    for cell in run.cells:
-        if len(cell.parts) == 1 and cell.log_gamma is None:
-            families.setdefault(_apart_from_start(cell), []).append(cell)
-    return [
-        sorted(cells, key=lambda cell: cell.log_gamma_init)
-        for cells in families.values()
-        if len(cells) > 1
-    ]
-
-
-def _apart_from_start(cell: Cell) -> str:
-    return cell.name.replace(f"-log_gamma_init={cell.log_gamma_init:g}", "")
+def _starts(run: LoadedRun) -> list[list[Cell]]:
+    """Cells of one part that differ in the initial log gamma alone."""
+    return [cells for cells in start_families(run.cells).values() if len(cells[0].parts) == 1]
 
 
 def has_starts(run: LoadedRun) -> bool:
-    """Whether there are cells that differ in their initial log gamma alone."""
-    return bool(_start_families(run))
+    """Whether there is something for `draw_starts` to draw."""
+    return bool(_starts(run))
 
 
 def _counted(run: LoadedRun) -> list[Cell]:
     """Cells whose active dimensions answer to r: of one part, in no ladder, of no bad start."""
     ladders = ladder_families(run.results).values()
     members = {name for names in ladders for name in names}
-    members |= {cell.name for cells in _start_families(run) for cell in cells}
+    members |= {cell.name for cells in _starts(run) for cell in cells}
     return [cell for cell in run.cells if cell.name not in members and len(cell.parts) == 1]
 
 
@@ -103,7 +91,7 @@ def draw_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
 
 def draw_starts(run: LoadedRun, rows: Sequence[Row]) -> Figure:
     """Learned AD against the initial log gamma: a panel per model (Table 7 of CVAE-dims)."""
-    families = _start_families(run)[:MAX_PANELS]
+    families = _starts(run)[:MAX_PANELS]
     by_name = {row["cell"]: row for row in rows}
     figure, panels = make_panels(len(families), 2.8, 2.7, 3, sharey=True)
     for i, (axes, cells) in enumerate(zip(panels, families, strict=True)):

@@ -32,7 +32,8 @@ def _two_rows(titles: Sequence[str]) -> tuple[Figure, np.ndarray]:
 
 def _symbol(run: LoadedRun) -> str:
     """What the dimension to be found is called."""
-    return "r - t" if any(cell.model == "cvae" for cell in run.cells) else "r"
+    symbol = "r - t" if any(cell.model == "cvae" for cell in run.cells) else "r"
+    return f"mean {symbol}" if any(len(cell.parts) > 1 for cell in run.cells) else symbol
 
 
 def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
@@ -64,7 +65,10 @@ def draw_ladders(run: LoadedRun, ladders: Sequence[Row]) -> Figure:
             whole = [
                 seed
                 for seed in run.seeds
-                if all(np.all(np.isfinite(run.blocks[name, seed])) for name in members)
+                if all(
+                    (name, seed) in run.blocks and np.all(np.isfinite(run.blocks[name, seed]))
+                    for name in members
+                )
             ]
             blocks = np.array([[run.blocks[name, seed] for name in members] for seed in whole])
             values = blocks.mean(axis=3)
@@ -108,7 +112,7 @@ def draw_trajectories(run: LoadedRun) -> Figure:
     colours = dict(zip(dimensions, colours_of(len(dimensions)), strict=True))
     figure, panels = _two_rows([title_of(cells[0]) for cells in shown])
     logged: dict[tuple[str, int], list[Row]] = {}
-    for line in run.metrics:
+    for line in run.nelbo_metrics:
         logged.setdefault((line["cell"], line["seed"]), []).append(line)
     for column, cells in enumerate(shown):
         for cell in cells:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from mdvae.config import NUMBER_AXES, STATIC_AXES, ConfigError, SweepConfig
@@ -185,41 +187,61 @@ def make_cells(config: SweepConfig) -> tuple[Cell, ...]:
                     if axis not in ("kappa", "d", "r", "log_gamma")
                 },
             )
-            _check_condition(path, cell)
+            _check_condition(partial(_setting, path, axes), cell)
             cells[name] = cell
     return tuple(cells.values())
 
 
-def _check_condition(path: str, cell: Cell) -> None:
+def _setting(path: str, axes: Collection[str], field: str) -> str:
+    """A setting as the user would write it: an axis of the grid, or a field of the config."""
+    return f"{path}.{field}" if field in axes else field
+
+
+def _check_condition(named: Callable[[str], str], cell: Cell) -> None:
     """Refuses conditions that a cell's data cannot have, and settings that a VAE has no use for."""
     if cell.t > cell.r:
         raise ConfigError(
-            f"{path}.t: {cell.t} is more than r = {cell.r}; a condition can tell r coordinates or"
-            " fewer"
+            f"{named('t')}: {cell.t} is more than r = {cell.r}; a condition can tell r coordinates"
+            " or fewer"
         )
     if cell.data == "union" and cell.t:
         raise ConfigError(
-            f"{path}.t: {cell.t} has no effect on data='union', whose condition is the class;"
+            f"{named('t')}: {cell.t} has no effect on data='union', whose condition is the class;"
             " it must be 0"
         )
     if cell.data == "varying_t" and (cell.t < T_STEP or cell.t % T_STEP):
         raise ConfigError(
-            f"{path}.t: {cell.t} is not usable with data='varying_t'; it must be even, 2 or more"
+            f"{named('t')}: {cell.t} is not usable with data='varying_t'; it must be even, 2 or"
+            " more"
         )
     if cell.model == "cvae" and not cell.hidden:
-        raise ConfigError(f"{path}.hidden: () is not usable for a CVAE; give a layer, as (64,)")
+        raise ConfigError(f"{named('hidden')}: () is not usable for a CVAE; give a layer, as (64,)")
     if cell.condition == "random" and (cell.data != "manifold" or cell.t == 0):
         raise ConfigError(
-            f"{path}.condition: 'random' has no effect without a t of one manifold; it must be"
+            f"{named('condition')}: 'random' has no effect without a t of one manifold; it must be"
             " 'identity'"
         )
     if cell.model == "vae":
         for field, idle in (("prior", "standard"), ("attention", False)):
             if getattr(cell, field) != idle:
                 raise ConfigError(
-                    f"{path}.{field}: {getattr(cell, field)!r} has no effect on a VAE;"
+                    f"{named(field)}: {getattr(cell, field)!r} has no effect on a VAE;"
                     f" it must be {idle!r}, or model 'cvae'"
                 )
+
+
+def start_families(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """Cells that differ in the initial value of a learned log gamma alone, by ascending start."""
+    families: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.log_gamma is None:
+            start = f"-log_gamma_init={cell.log_gamma_init:g}"
+            families.setdefault(cell.name.replace(start, ""), []).append(cell)
+    return {
+        family: sorted(members, key=lambda cell: cell.log_gamma_init)
+        for family, members in families.items()
+        if len(members) > 1
+    }
 
 
 def size_classes(group: Group) -> tuple[Group, ...]:

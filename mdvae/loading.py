@@ -81,6 +81,12 @@ class LoadedRun:
         """Per cell name and seed, [2, blocks] means of nelbo and recon over parts of samples."""
         return self._arrays(rundir.BLOCKS, ("nelbo", "recon"))
 
+    @cached_property
+    def nelbo_metrics(self) -> list[rundir.Row]:
+        """The lines of `metrics` from when nelbo is what is minimised: after the KL's warm-up."""
+        first = {cell.name: cell.kl_warmup * self.config.steps for cell in self.cells}
+        return [line for line in self.metrics if line["step"] > first[line["cell"]]]
+
     def _arrays(self, file: str, columns: Sequence[str]) -> dict[tuple[str, int], np.ndarray]:
         lines: dict[tuple[str, int], list[list[float]]] = {}
         for row in rundir.read_csv(self.path / file):
@@ -131,11 +137,11 @@ class LoadedRun:
         """Ratios of encoder to prior variance on fresh samples, [kappa], by latent.
 
         Args:
-            part: one of the cell's parts, counted from 0; by default the mean over all.
+            part: one of the cell's parts, as in spectra.csv; by default the mean over all.
         """
         if part is None:
             return self._lookup(self.mean_spectra, cell, seed)
-        return self._lookup(self.spectra, cell, seed)[part]
+        return self._lookup(self.spectra, cell, seed)[_place(self.cell(cell), part)]
 
     def is_saved(self, cell: str | Cell, seed: int) -> bool:
         """Whether there is a checkpoint of a run that can be read."""
@@ -150,10 +156,12 @@ class LoadedRun:
 
     def _condition(self, cell: Cell, c: np.ndarray | None, n: int) -> jax.Array | None:
         if cell.c == 0:
+            if c is not None:
+                raise ValueError(f"c: has no effect on a VAE such as {cell.name}; leave it out")
             return None
         if c is None:
             raise ValueError(f"c: missing; {cell.name} is conditional and needs ({n}, {cell.c})")
-        return _columns(c, cell.c, n)
+        return _columns("c", c, cell.c, n)
 
     def encode(
         self, cell: str | Cell, seed: int, x: np.ndarray, c: np.ndarray | None = None
@@ -165,7 +173,7 @@ class LoadedRun:
             c: [n, c], for a conditional model.
         """
         found = self.cell(cell)
-        columns = _columns(x, found.d)
+        columns = _columns("x", x, found.d)
         condition = self._condition(found, c, len(x))
         mean, logvar = cell_networks(found).encode(self.params(cell, seed), columns, condition)
         return np.asarray(mean).T, np.asarray(logvar).T
@@ -181,7 +189,7 @@ class LoadedRun:
         """
         found = self.cell(cell)
         condition = self._condition(found, c, len(z))
-        columns = _columns(z, found.kappa)
+        columns = _columns("z", z, found.kappa)
         return np.asarray(
             cell_networks(found).decode(self.params(cell, seed), columns, condition)
         ).T
@@ -212,7 +220,7 @@ class LoadedRun:
             params = to_standard_prior(params)
             found = dataclasses.replace(found, prior="standard")
         networks = cell_networks(found)
-        inputs = (params, _columns(x, found.d), self._condition(found, c, len(x)))
+        inputs = (params, _columns("x", x, found.d), self._condition(found, c, len(x)))
         with jax.enable_x64(True):
             params, columns, condition = jax.tree.map(
                 lambda leaf: jnp.asarray(leaf, np.float64), inputs
@@ -271,11 +279,15 @@ class LoadedRun:
 
         Args:
             purpose: "eval" or "train". Results were computed on n = n_eval of "eval", part by part.
-            part: one of the cell's parts, counted from 0; by default all alternate.
+            part: one of the cell's parts, as in parts.csv; by default all alternate.
         """
         found = self.cell(cell)
+        if purpose not in ("eval", "train"):
+            raise ValueError(f"purpose: {purpose!r} is not usable; it must be 'eval' or 'train'")
         kind = data_kind([found], self.config.preset)
-        made = make_batch(data_key(found, seed), kind, n, purpose, part)
+        made = make_batch(
+            data_key(found, seed), kind, n, purpose, None if part is None else _place(found, part)
+        )
         return np.asarray(made["x"]).T, np.asarray(made["c"]).T if "c" in made else None
 
     def samples(
@@ -285,11 +297,19 @@ class LoadedRun:
         return self.batch(cell, seed, n, purpose)[0]
 
 
-def _columns(rows: np.ndarray, width: int, n: int | None = None) -> jax.Array:
+def _place(cell: Cell, part: int) -> int:
+    """Where a part of a cell's data stands among its parts."""
+    values = [each.value for each in cell.parts]
+    if part not in values:
+        raise ValueError(f"part: {part} is not usable; {cell.name} has {values}")
+    return values.index(part)
+
+
+def _columns(name: str, rows: np.ndarray, width: int, n: int | None = None) -> jax.Array:
     rows = np.asarray(rows, np.float32)
     if rows.ndim != 2 or rows.shape[1] != width or n not in (None, len(rows)):
         right = f"({n or 'n'}, {width})"
-        raise ValueError(f"shape {rows.shape} is not usable; it must be {right}")
+        raise ValueError(f"{name}: shape {rows.shape} is not usable; it must be {right}")
     return jnp.asarray(rows.T)
 
 

@@ -60,12 +60,6 @@ def full_title(cell: Cell, more: str = "", but: tuple[str, ...] = ()) -> str:
     return "\n".join([sizes, *textwrap.wrap(rest, TITLE_WIDTH)])
 
 
-def part_name(cell: Cell, part: int) -> str:
-    """What a part of a cell's data, counted from 0, is called."""
-    value = cell.parts[part].value
-    return f"class {value}" if cell.data == "union" else f"t = {value}"
-
-
 def make_panels(
     n: int, width: float, height: float, columns: int, **kwargs
 ) -> tuple[Figure, list[Axes]]:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from mdvae import cli, figures, rundir
-from mdvae.config import ConfigError, SweepConfig
-from mdvae.grid import Cell, make_cells, make_groups
+from mdvae.config import STATIC_AXES, ConfigError, SweepConfig
+from mdvae.grid import Cell, Group, make_cells, make_groups
 from mdvae.loading import LoadedRun, load_run
 from mdvae.rules import SIZE_AXES
 from mdvae.summary import ladder_rows, part_rows, summarise
@@ -41,16 +41,24 @@ def cost_table(run: LoadedRun) -> str:
     slices = [part for part in run.manifest.get("slices", []) if part["status"] == "done"]
     if len(groups) < 2 or not slices:
         return ""
+    differing = [
+        axis for axis in STATIC_AXES if len({getattr(group.cells[0], axis) for group in groups}) > 1
+    ]
     columns = [
         Column("d (padded)", "", lambda row: str(groups[row["group"]].d)),
         Column("κ (padded)", "", lambda row: str(groups[row["group"]].kappa)),
-        Column("hidden", "", lambda row: str(groups[row["group"]].cells[0].hidden)),
+        Column("kind", "", lambda row: _kind(groups[row["group"]], differing)),
         Column("runs", "", lambda row: str(len(row["runs"]))),
         Column("seconds", "", lambda row: fixed(row["seconds"], 0)),
         Column("seconds per run", "", lambda row: fixed(row["seconds"] / len(row["runs"]), 2)),
         Column("data and states, GiB", "", lambda row: fixed(row["held_bytes"] / 2**30, 2)),
     ]
     return markdown_table(columns, slices)
+
+
+def _kind(group: Group, settings: Sequence[str]) -> str:
+    """What the cells of a group share, of some settings."""
+    return ", ".join(f"{name} = {getattr(group.cells[0], name)}" for name in settings)
 
 
 def variance_matrix(run: LoadedRun, cell: Cell, seed: int) -> str:
@@ -85,27 +93,32 @@ def _varied(config: SweepConfig) -> str:
     return f" Varied, or set apart from that: {'; '.join(lines)}." if lines else ""
 
 
-def _model(config: SweepConfig) -> str:
-    """The kind of model and of data, where they are not varied."""
-    if config.model == "vae":
-        return f"a VAE on data '{config.data}' ({config.preset})"
-    attention = "with" if config.attention else "without"
-    return (
-        f"a CVAE with a {config.prior} prior, {attention} attention, on data '{config.data}'"
-        f" ({config.preset}), condition '{config.condition}'"
-    )
-
-
 def _recipe(config: SweepConfig) -> str:
-    decoder = f" (decoder {config.decoder_hidden})" if config.decoder_hidden else ""
+    """How the runs were trained, without what the grid varies."""
+    varied = {axis for grid in config.grids.values() for axis in grid}
+    conditional = config.model == "cvae" or "model" in varied
+    phrases = [
+        ("model", "a CVAE" if config.model == "cvae" else "a VAE"),
+        ("prior", f"{config.prior} prior" if conditional else ""),
+        ("attention", f"{'with' if config.attention else 'no'} attention" if conditional else ""),
+        ("data", f"data '{config.data}' ({config.preset})"),
+        ("condition", f"condition '{config.condition}'" if conditional else ""),
+        ("hidden", f"hidden layers {config.hidden}"),
+        ("decoder_hidden", f"decoder {config.decoder_hidden}" if config.decoder_hidden else ""),
+        ("activation", config.activation),
+        ("encoder_input", f"{config.encoder_input} input of the encoder"),
+        ("output", f"{config.output} output"),
+        ("", f"{config.steps:,} steps"),
+        ("batch_size", f"batches of {config.batch_size:,}"),
+        ("learning_rate", f"Adam with one-cycle peak {config.learning_rate:g}"),
+        ("log_gamma_init", f"initial log γ {config.log_gamma_init:g}"),
+    ]
+    told = ", ".join(text for axis, text in phrases if text and axis not in varied)
     last = config.seed + config.seeds - 1
     return (
-        f"Protocol `{config.protocol}`: {_model(config)}; hidden layers {config.hidden}{decoder},"
-        f" {config.activation}, {config.encoder_input} input of the encoder, {config.output}"
-        f" output; {config.steps:,} steps of {config.batch_size:,} samples, Adam with one-cycle"
-        f" peak {config.learning_rate:g}, initial log γ {config.log_gamma_init:g};"
-        f" {config.n_train:,} training and {config.n_eval:,} fresh evaluation samples; seeds"
-        f" {config.seed} to {last}." + _varied(config)
+        f"Protocol `{config.protocol}`: {told}; {config.n_train:,} training and"
+        f" {config.n_eval:,} fresh evaluation samples; seeds {config.seed} to {last}."
+        + _varied(config)
     )
 
 

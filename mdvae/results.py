@@ -189,7 +189,7 @@ def save_results(
     run = load_run(path)
     rows = add_estimates(
         merged(rundir.RESULTS, results),
-        run.metrics,
+        run.nelbo_metrics,
         run.blocks,
         run.mean_spectra,
         config.ad_threshold,

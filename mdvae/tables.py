@@ -53,6 +53,11 @@ def _else(row: Mapping[str, Any]) -> str:
     return row["cell"].removeprefix(f"kappa{row['kappa']}-d{row['d']}-r{row['r']}").lstrip("-")
 
 
+def _full(row: Mapping[str, Any]) -> bool:
+    """Whether the data fill their space, and no condition tells any of it."""
+    return row["r"] == row["d"] and not row["t"]
+
+
 def _gap(row: Mapping[str, Any]) -> str:
     """AD by the gap rule; runs without a gap are not in the mean, so their number is said."""
     without = row["no_gap"]
@@ -67,7 +72,7 @@ def table_columns(config: SweepConfig, rows: Sequence[Row]) -> list[Column]:
     columns = [
         Column("κ", r"$\kappa$", lambda row: str(row["kappa"])),
         Column("d", "$d$", lambda row: str(row["d"])),
-        Column("r", "$r$", lambda row: str(row["r"]) + ("*" if row["r"] == row["d"] else "")),
+        Column("r", "$r$", lambda row: str(row["r"]) + ("*" if _full(row) else "")),
     ]
     if "part" in rows[0]:
         columns.append(Column("part", "part", lambda row: str(row["part"])))
@@ -106,10 +111,10 @@ def table_columns(config: SweepConfig, rows: Sequence[Row]) -> list[Column]:
             lambda row: fixed(row["kl_paper_units_mean"], 1),
         ),
     ]
-    if paper:
+    if any(row["paper_kl"] is not None for row in rows):
         columns.append(Column("paper KL", "paper KL", lambda row: fixed(row["paper_kl"], 1)))
     columns.append(Column("Recon", "Recon", lambda row: number(row["recon_mean"])))
-    if paper:
+    if any(row["paper_recon"] is not None for row in rows):
         columns.append(Column("paper Recon", "paper Recon", lambda row: number(row["paper_recon"])))
     if any(fixed(row["r_hat_slope_mean"], 1) != "–" for row in rows):
         columns.append(
@@ -154,7 +159,7 @@ def ladder_columns() -> list[Column]:
         Column("t", "$t$", lambda row: str(row["t"])),
         Column("window (log γ)", r"window ($\log\gamma$)", window),
         Column("slope of 2 nelbo", r"slope of $2\,$nelbo", shown("nelbo", 2)),
-        Column("theory", "theory", lambda row: str(row["theory"])),
+        Column("theory", "theory", lambda row: f"{row['theory']:g}"),
         Column("r̂ (loss slope)", r"$\hat r$ (loss slope)", shown("r_hat_slope", 2)),
         Column("r̂ (Recon/γ)", r"$\hat r$ (Recon/$\gamma$)", shown("r_hat_recon", 2)),
         Column("slope of log Recon (1)", r"slope of $\log$ Recon (1)", shown("recon", 3)),

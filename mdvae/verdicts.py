@@ -5,6 +5,7 @@ from typing import Any
 
 from mdvae.analysis.estimates import ladder_families
 from mdvae.analysis.statistics import Interval, fraction_interval
+from mdvae.grid import start_families
 from mdvae.loading import LoadedRun
 from mdvae.rundir import Row
 from mdvae.summary import CONVERTED, prior_conversions
@@ -27,20 +28,51 @@ def _listed(runs: Sequence[str]) -> str:
     return ", ".join(runs[:LISTED]) + (f" and {more} more (see results.csv)" if more > 0 else "")
 
 
-def _part_lines(by_part: Sequence[Row], threshold: str) -> list[str]:
+def _part_lines(run: LoadedRun, by_part: Sequence[Row], threshold: str) -> list[str]:
     """How often the dimension of each part of the data was found, by cell."""
     lines = []
-    for cell in dict.fromkeys(row["cell"] for row in by_part):
+    for cell in dict.fromkeys(row["cell"] for row in by_part if row["runs"]):
         mine = [row for row in by_part if row["cell"] == cell]
+        found_by_run: dict[int, list[Row]] = {}
+        for row in run.parts:
+            if row["cell"] == cell:
+                found_by_run.setdefault(row["seed"], []).append(row)
         for rule, label in (("ad", f"by the {threshold} rule"), ("ad_gap", "by the gap rule")):
             total = sum(row["runs"] for row in mine)
             hits = sum(round((row[f"{rule}_correct"] or 0) * row["runs"]) for row in mine)
             found = ", ".join(fixed(row[f"{rule}_mean"], 1) for row in mine)
             wanted = ", ".join(str(row["expected_ad"]) for row in mine)
-            lines.append(
-                f"{cell}: AD {label} is as expected in {_fraction_text(hits, total)} of (run, part)"
-                f" (means {found}; expected {wanted})."
+            # The parts of a run share one model, so an interval is over runs.
+            whole = sum(
+                all(row[rule] == row["expected_ad"] for row in parts)
+                for parts in found_by_run.values()
             )
+            lines.append(
+                f"{cell}: AD {label} is as expected in {hits} of {total} (run, part), and in every"
+                f" part in {_fraction_text(whole, len(found_by_run))} runs (means {found}; expected"
+                f" {wanted})."
+            )
+    return lines
+
+
+def _start_lines(run: LoadedRun, rows: Sequence[Row], threshold: str) -> list[str]:
+    """AD by the initial log gamma, where cells differ in nothing else."""
+    by_name = {row["cell"]: row for row in rows if row["runs"] and row["parts"] == 1}
+    lines = []
+    for family, cells in start_families(run.cells).items():
+        done = [cell for cell in cells if cell.name in by_name]
+        if not done:
+            continue
+        starts = ", ".join(f"{cell.log_gamma_init:g}" for cell in done)
+        of_rules = (
+            f"AD {label} is "
+            + ", ".join(fixed(by_name[cell.name][f"{rule}_mean"], 1) for cell in done)
+            for rule, label in (("ad", f"({threshold})"), ("ad_gap", "(gap)"))
+        )
+        lines.append(
+            f"{family}: from initial log γ = {starts}, {' and '.join(of_rules)}; expected"
+            f" {done[0].expected_ad}."
+        )
     return lines
 
 
@@ -62,11 +94,13 @@ def verdicts(
     """What the numbers say, in sentences."""
     families = ladder_families(run.results)
     members = {cell: family for family, cells in families.items() for cell in cells}
+    started = {cell.name for cells in start_families(run.cells).values() for cell in cells}
     names = {cell.name: cell for cell in run.cells}
     done = [row for row in run.results if row["status"] == "ok"]
     threshold = f"{run.config.ad_threshold:g}"
     lines = []
-    # At a held gamma the number of active dimensions is a matter of the level, not of r alone.
+    # At a held gamma the number of active dimensions is a matter of the level, not of r alone, and
+    # bad starts are there to fail.
     kinds = {
         "with r < d and κ ≥ r (Theorem 1), AD = r": lambda cell: cell.in_theorem and not cell.c,
         "given a condition, κ ≥ r (Theorem 2), AD = r - t": lambda cell: (
@@ -84,14 +118,18 @@ def verdicts(
         mine = [
             row
             for row in run.results
-            if belongs(names[row["cell"]]) and row["cell"] not in members and row["parts"] == 1
+            if belongs(names[row["cell"]])
+            and row["cell"] not in members
+            and row["cell"] not in started
+            and row["parts"] == 1
         ]
         if not mine:
             continue
         for rule, label in (("ad", f"by the {threshold} rule"), ("ad_gap", "by the gap rule")):
             hits = sum(row[rule] == row["expected_ad"] for row in mine)
             lines.append(f"Of runs {text} {label} in {_fraction_text(hits, len(mine))}.")
-    lines += _part_lines(by_part, threshold)
+    lines += _part_lines(run, by_part, threshold)
+    lines += _start_lines(run, rows, threshold)
     lines += _remark_1(run)
     compared = [
         row for row in [*rows, *by_part] if row["paper_neg_elbo"] is not None and row["runs"]
@@ -106,7 +144,8 @@ def verdicts(
     for row in done:
         # The levels of a ladder share one estimate, which counts once.
         ladder = members.get(row["cell"], row["cell"])
-        if row["r_hat_slope"] is not None and names[row["cell"]].in_theorem:
+        told = names[row["cell"]].in_theorem and row["cell"] not in started
+        if row["r_hat_slope"] is not None and told:
             counted[ladder, row["seed"]] = row
     if counted:
         hits = sum(

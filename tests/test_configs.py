@@ -86,8 +86,8 @@ def test_config_trains_and_reports(name, tmp_path, capsys):
         for cell in run.cells:
             mine = [row["fraction"] for row in run.counts if row["cell"] == cell.name]
             assert sum(mine) == pytest.approx(5.0, rel=1e-5)
-            for k, row in enumerate(row for row in run.parts if row["cell"] == cell.name):
-                ratios = run.spectrum(cell, 0, k)
+            for row in (row for row in run.parts if row["cell"] == cell.name):
+                ratios = run.spectrum(cell, 0, row["part"])
                 assert ratios.shape == (40,)
                 assert row["ad"] == np.sum(ratios < run.config.ad_threshold)
                 assert not np.array_equal(ratios, run.spectrum(cell, 0))

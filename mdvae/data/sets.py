@@ -123,8 +123,8 @@ def make_batch(
         return {"x": x_DN}
     c_CN = _told(u_RN, kind.c)
     if kind.data == "varying_t":
-        n_parts = jnp.asarray(key.t, jnp.uint32) // T_STEP
-        part_N = place_N % n_parts if part is None else jnp.full(n, part, jnp.uint32)
+        groups = jnp.asarray(key.t, jnp.uint32) // T_STEP
+        part_N = place_N % groups if part is None else jnp.full(n, part, jnp.uint32)
         t_N = T_STEP * (part_N + 1)
         rows = jnp.arange(kind.c, dtype=jnp.uint32)[:, None]
         return {"x": x_DN, "c": c_CN * (rows < t_N[None, :]).astype(jnp.float32)}

@@ -129,13 +129,15 @@ def vae(group: Group, steps: int, warmup: float, ad_threshold: float = 0.05) -> 
         example_terms, log_ratio_KB = terms(state.params, batch, noise_KB, hparams)
         ratio_KB = jnp.exp(log_ratio_KB)
         active_B = jnp.sum(ratio_KB < ad_threshold, axis=0, dtype=jnp.int32)
+        fractions_A = jnp.mean(jax.nn.one_hot(active_B, group.kappa + 1), axis=0)
         return Evaluation(
             nelbo=jnp.mean(example_terms.nelbo),
             recon=jnp.mean(example_terms.recon),
             kl=jnp.mean(example_terms.kl),
             log_gamma=state.params["log_gamma"],
             ratios=jnp.mean(ratio_KB, axis=1),
-            ad_fractions=jnp.mean(jax.nn.one_hot(active_B, group.kappa + 1), axis=0),
+            # A run that diverged has no counts; not being below a threshold is not inactivity.
+            ad_fractions=jnp.where(jnp.all(jnp.isfinite(ratio_KB)), fractions_A, jnp.nan),
             nelbo_blocks=objective.block_means(example_terms.nelbo),
             recon_blocks=objective.block_means(example_terms.recon),
             ratio_blocks=objective.block_means(ratio_KB),
