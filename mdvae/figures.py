@@ -76,6 +76,7 @@ def _spectra(run: LoadedRun) -> Figure:
 def _thresholds(run: LoadedRun) -> Figure:
     """AD as a function of the threshold, a line per seed; flat where the threshold is no matter."""
     shown = _parted(run)[:MAX_PANELS]
+    highest = max(part.expected_ad for _, part in shown)
     figure, panels = make_panels(len(shown), 2.1, 1.9, 5, sharex=True)
     panels[0].set_xscale("log")
     for i, (axes, (cell, part)) in enumerate(zip(panels, shown, strict=True)):
@@ -84,6 +85,8 @@ def _thresholds(run: LoadedRun) -> Figure:
             axes.step(edges, [*counts, counts[-1]], where="post", color=colour, linewidth=0.8)
         axes.axvline(run.config.ad_threshold, color="tab:red", linestyle="--", linewidth=0.8)
         axes.axhline(part.expected_ad, color="0.4", linestyle=":", linewidth=1.0)
+        # Just under the prior's own level all latents count, which would flatten all else.
+        axes.set_ylim(0, min(cell.kappa, 2 * highest) + 0.5)
         axes.set_title(_part_title(cell, part), fontsize=7)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         if i % 5 == 0:

@@ -1,5 +1,6 @@
 """Every config file builds, at its published protocol too, and takes a small real step."""
 
+import csv
 from functools import partial
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from absl import flags
 from ml_collections import config_flags
 
 import mdvae
-from mdvae import sweep
+from mdvae import report, sweep
 from mdvae.config import resolve
 from mdvae.ensemble import Run, run_mesh, split_runs
 from mdvae.grid import make_cells, make_groups
 from mdvae.loading import make_method
+from mdvae.methods.vae import cell_networks
 from mdvae.summary import published_rows
 from mdvae.train import Trainer
 
@@ -45,7 +47,7 @@ def load(path):
 
 
 PROTOCOLS = [(path, name) for path in CONFIGS for name in ("mdvae", *load(path).protocols)]
-REPORTED = ("quickstart", "table5", "plane")
+REPORTED = ("quickstart", "table5", "table6", "table7", "theorem2", "plane")
 
 
 @pytest.mark.parametrize(("path", "protocol"), PROTOCOLS, ids=lambda value: Path(value).stem)
@@ -74,13 +76,33 @@ def test_config_builds_and_takes_a_step(path, protocol):
 def test_config_trains_and_reports(name, tmp_path, capsys):
     path = ROOT / "configs" / f"{name}.py"
     argv = ["sweep", f"--config={path}", "--workdir", str(tmp_path / "w"), *SMALL]
+    if name == "theorem2":
+        argv += ["--config.seeds=2", "--config.grid.t=(2,5)", "--config.grid.log_gamma=(-4.,-3.)"]
     assert sweep.main(argv) == 0
     run = mdvae.load_run(tmp_path / "w")
     assert {row["status"] for row in run.results} == {"ok"}
-    assert len(run.results) == len(run.cells)
+    assert len(run.results) == len(run.cells) * len(run.seeds)
     assert "| " in capsys.readouterr().out
     figures = {file.name for file in (tmp_path / "w" / "figures").iterdir()}
+    text = (tmp_path / "w" / "report.md").read_text()
+    if name == "table6":
+        assert {(row["part"], row["expected_ad"]) for row in run.parts} == {
+            (t, 12 - t) for t in (2, 4, 6, 8, 10)
+        }
+        assert "parts.png" in figures
+    if name == "table7":
+        assert {"ad_against_start.png"} <= figures
+        assert text.count("from initial log γ = -20, -10, 0, 10, 20, AD (0.05) is") == 6
+        assert "AD = r - t by" not in text  # bad starts say nothing on the theorem
+    if name == "theorem2":
+        with open(tmp_path / "w" / "rates.csv", newline="") as file:
+            rates = list(csv.DictReader(file))
+        # Theorem 2: d - r + t, with d = 20 and r = 6.
+        assert [float(row["theory"]) for row in rates] == [16.0, 19.0]
+        assert "rates.png" in figures
     if name == "table5":
+        run.metrics = [{"cell": run.cells[0].name, "step": step} for step in (0, 1, 2)]
+        assert [line["step"] for line in run.nelbo_metrics] == [1, 2]  # 0.3 of 2 steps rise
         assert len(run.parts) == 2 * 5  # classes, with and without attention
         assert {row["expected_ad"] for row in run.parts} == {1, 2, 3, 4, 5}
         for cell in run.cells:
@@ -92,12 +114,11 @@ def test_config_trains_and_reports(name, tmp_path, capsys):
                 assert row["ad"] == np.sum(ratios < run.config.ad_threshold)
                 assert not np.array_equal(ratios, run.spectrum(cell, 0))
         assert {"parts.png", "samples.png"} <= figures
-        report = (tmp_path / "w" / "report.md").read_text()
-        assert "attention=True: AD by the 0.05 rule is as expected in" in report
+        assert "attention=True: AD by the 0.05 rule is as expected in" in text
         assert (tmp_path / "w" / "part_summary.csv").is_file()
     if name == "plane":
         assert "samples.png" in figures
-        assert "Remark 1: turned into" in (tmp_path / "w" / "report.md").read_text()
+        assert "Remark 1: turned into" in text
         (learned,) = [cell for cell in run.cells if cell.prior == "learned"]
         batch = run.batch(learned, 0, 50)
         before = run.nelbo(learned, 0, *batch)
@@ -105,6 +126,40 @@ def test_config_trains_and_reports(name, tmp_path, capsys):
         np.testing.assert_allclose(after, before, rtol=1e-10)
         (row,) = [row for row in run.results if row["cell"] == learned.name]
         assert before.mean() == pytest.approx(row["nelbo"], rel=0.1)  # other draws of z
+        samples_of_the_prior_and_decoder(run, learned, batch[1][:1])
+    report_without_the_last_run(tmp_path / "w", capsys)
+
+
+def samples_of_the_prior_and_decoder(run, cell, c):
+    """Samples given c have the moments of z ~ p(z | c) decoded, and of gamma on top."""
+    n, params = 20_000, run.params(cell, 0)
+    prior = cell_networks(cell).prior
+    mean, logvar = (np.asarray(part) for part in prior(params, c.T))
+    z = mean.T + np.exp(0.5 * logvar.T) * np.random.default_rng(0).normal(size=(n, cell.kappa))
+    many = np.repeat(c, n, axis=0)
+    expected = run.decode(cell, 0, z.astype(np.float32), many)
+    samples = run.generate(cell, 0, n, c)
+    tolerance = 5 * expected.std(axis=0).max() / np.sqrt(n)
+    np.testing.assert_allclose(samples.mean(axis=0), expected.mean(axis=0), atol=tolerance)
+    np.testing.assert_allclose(samples.std(axis=0), expected.std(axis=0), rtol=0.05)
+    # A prior N(0, I) would show.
+    wrong = run.decode(cell, 0, (z - mean.T).astype(np.float32), many).mean(axis=0)
+    assert np.abs(wrong - expected.mean(axis=0)).max() > 2 * tolerance
+    noisy = run.generate(cell, 0, n, c, noise=True)
+    gamma = float(np.exp(params["log_gamma"]))
+    np.testing.assert_allclose(noisy.var(axis=0), samples.var(axis=0) + gamma, rtol=0.05)
+
+
+def report_without_the_last_run(path, capsys):
+    """A run directory whose last run is not there yet can be reported on."""
+    with open(path / "results.csv", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    for file in path.glob("*.csv"):
+        lines = file.read_text().splitlines(keepends=True)
+        start = f"{last['cell']},{last['seed']},"
+        file.write_text("".join(line for line in lines if not line.startswith(start)))
+    assert report.main(["report", str(path)]) == 0
+    assert "Not finished: 1 runs have no results yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

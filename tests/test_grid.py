@@ -107,9 +107,11 @@ def test_a_condition_that_tells_nothing_has_one_row(tiny):
         (4, {"data": "union"}, "grid.t: 4 has no effect on data='union'"),
         (3, {"data": "varying_t"}, "grid.t: 3 is not usable with data='varying_t'"),
         (0, {"data": "varying_t"}, "grid.t: 0 is not usable with data='varying_t'"),
-        (4, {"prior": "learned"}, "grid.prior: 'learned' has no effect on a VAE"),
-        (4, {"attention": True}, "grid.attention: True has no effect on a VAE"),
-        (4, {"model": "cvae", "hidden": ()}, "grid.hidden: () is not usable for a CVAE"),
+        (4, {"prior": "learned"}, "prior: 'learned' has no effect on a VAE"),
+        (4, {"attention": True}, "attention: True has no effect on a VAE"),
+        (4, {"model": "cvae", "hidden": ()}, "hidden: () is not usable for a CVAE"),
+        (0, {"condition": "random"}, "condition: 'random' has no effect without a t"),
+        (4, {"condition": "random", "data": "varying_t"}, "condition: 'random' has no effect"),
     ],
 )
 def test_conditions_that_cannot_be(tiny, t, fields, message):
@@ -117,6 +119,12 @@ def test_conditions_that_cannot_be(tiny, t, fields, message):
         make_cells(tiny({**CONDITIONAL, "t": (t,)}, **fields))
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_an_axis_is_named_as_one(tiny):
+    grid = {**CONDITIONAL, "prior": ("learned",)}
+    with pytest.raises(ConfigError, match=r"^grid\.a\.prior: 'learned' has no effect on a VAE"):
+        make_cells(tiny({"a": grid}))
 
 
 def test_sizes_are_true_where_there_are_few_and_shared_where_there_are_many(tiny):

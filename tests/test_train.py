@@ -84,6 +84,20 @@ def test_vmapped_equals_looped(whole, monkeypatch):
     assert_same(train_all(config), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_cvae_does_not_depend_on_its_sweep(tiny):
+    """Cells of several t, so of conditions of several widths, in one program and alone."""
+    grid = {"kappa": (4,), "d": (6,), "r": (3,)}
+    fields = {"model": "cvae", "prior": "learned", "attention": True, "condition": "random"}
+    found = train_all(tiny({**grid, "t": (1, 3, 2)}, **fields))
+    for t in (1, 2):
+        alone = train_all(tiny({**grid, "t": (t,)}, seeds=1, seed=1, **fields))
+        ((key, (state, evaluation)),) = alone.items()
+        state_in_sweep, in_sweep = found[key]
+        params = unpad_like(state_in_sweep.train.params, state.train.params)
+        assert_same(params, state.train.params, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(in_sweep.nelbo, evaluation.nelbo, rtol=1e-4)
+
+
 def test_a_cell_does_not_depend_on_its_sweep(whole, tiny):
     config, expected = whole
     for cell in make_cells(config)[1::2]:
@@ -97,22 +111,27 @@ def test_a_cell_does_not_depend_on_its_sweep(whole, tiny):
         np.testing.assert_allclose(in_sweep.nelbo, evaluation.nelbo, rtol=1e-4)
 
 
-def test_compiled_chunk_equals_python_loop(tiny):
-    config = tiny({"kappa": (3,), "d": (6,), "r": (2,)}, seeds=1, seed=5)
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"model": "cvae", "prior": "learned", "t": 2}, {"model": "cvae", "data": "union"}],
+    ids=["vae", "cvae", "union"],
+)
+def test_compiled_chunk_equals_python_loop(tiny, fields):
+    config = tiny({"kappa": (3,), "d": (6,), "r": (2,)}, seeds=1, seed=5, **fields)
     (found,) = train_all(config).values()
     _, _, method, group = set_up(config)
     (cell,) = group.cells
     hparams = jax.tree.map(np.float32, cell_hparams(cell))
-    kind = data_kind([cell], "authors")
-    x = make_batch(data_key(cell, 5), kind, config.n_train, "train")["x"]
-    x = np.concatenate([x, x[:, : config.batch_size]], axis=1)
-    whitening = fit_whitening(x[:, : config.n_train])
+    data = make_batch(data_key(cell, 5), data_kind([cell], "authors"), config.n_train, "train")
+    assert ("c" in data) == (cell.c > 0)
+    whitening = fit_whitening(data["x"])
+    data = {k: np.concatenate([v, v[:, : config.batch_size]], axis=1) for k, v in data.items()}
     state = method.init(purpose_key(5, "init"), cell)
     state = state._replace(params={**state.params, INPUT: whitening})
     for step in range(config.steps):
         key_noise, key_offset = jax.random.split(jax.random.fold_in(purpose_key(5, "step"), step))
         offset = int(jax.random.randint(key_offset, (), 0, config.n_train))
-        batch = {"x": x[:, offset : offset + config.batch_size]}
+        batch = {k: v[:, offset : offset + config.batch_size] for k, v in data.items()}
         state, _ = method.step(state, batch, method.noise(key_noise, config.batch_size), hparams)
     assert_same(found[0].train.params, state.params, rtol=1e-4, atol=1e-6)
     assert int(found[0].train.step) == config.steps

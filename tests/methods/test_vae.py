@@ -236,3 +236,16 @@ def test_linear_vae_reaches_probabilistic_pca(tiny):
     learned, _ = np.linalg.qr(kernel)
     overlap = np.linalg.svd(learned.T @ vectors[:, :r], compute_uv=False)
     assert overlap.min() > 0.999
+
+
+def test_a_diverged_model_has_no_counts(tiny):
+    (cell, *_) = make_cells(tiny())
+    (group,) = make_groups((cell,))
+    method = vae(group, 20, 0.3)
+    state, x = method.init(jax.random.key(0), cell), batches(cell, 1)[0]
+    noise = method.noise(jax.random.key(1), 40)
+    counted = method.evaluate(state, {"x": x}, noise, hparams_of(cell))
+    assert counted.ad_fractions.sum() == pytest.approx(1.0)
+    lost = state._replace(params=jax.tree.map(lambda leaf: leaf * np.nan, state.params))
+    found = method.evaluate(lost, {"x": x}, noise, hparams_of(cell))
+    assert np.all(np.isnan(found.ad_fractions))
