@@ -31,7 +31,6 @@ def draw_parts(run: LoadedRun, by_part: Sequence[Row]) -> Figure:
         axes.plot(places, [row["expected_ad"] for row in mine], ":", color="0.4", label="expected")
         plot_ad(axes, places, mine, run.config.ad_threshold, apart=0.2)
         axes.set_title(full_title(cell), fontsize=8)
-        axes.set_ylim(bottom=0)
         image = panels[1, column].imshow(
             _count_shares(run, cell)[:, : top + 1].T,
             origin="lower",
@@ -44,6 +43,7 @@ def draw_parts(run: LoadedRun, by_part: Sequence[Row]) -> Figure:
         name = "class" if cell.data == "union" else "t"
         panels[1, column].set_xticks(places, [str(row["part"]) for row in mine])
         panels[1, column].set_xlabel(f"part of the data ({name})")
+    panels[0, 0].set_ylim(bottom=0)  # of the row, once all is drawn
     panels[0, 0].set_ylabel("active dimensions\n(mean and 95 % interval)")
     panels[1, 0].set_ylabel("active dimensions of a sample")
     if image is not None:

@@ -102,10 +102,10 @@ def draw_starts(run: LoadedRun, rows: Sequence[Row]) -> Figure:
         axes.set_title(full_title(cells[0], but=("t", "log_gamma_init")), fontsize=7)
         axes.set_xticks(places, [f"{cell.log_gamma_init:g}" for cell in cells])
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylim(bottom=0)
         if i % 3 == 0:
             axes.set_ylabel("active dimensions\n(mean and 95 % interval)")
     for axes in panels[-3:]:
         axes.set_xlabel("initial log γ")
+    panels[0].set_ylim(bottom=-0.3)  # of all, once all is drawn
     legend_below(figure, panels[0])
     return figure
