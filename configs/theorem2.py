@@ -4,7 +4,9 @@
 
 Theory for gamma -> 0: 2 nelbo = (d - r + t) log gamma + O(1). Published: the theorem alone.
 
-Run time: estimated at 10 minutes on a 2-core CPU; not measured at full size yet.
+Measured: slopes of 14.80, 15.85, 16.90, 17.93 and 18.98 against 15, 16, 17, 18 and 19.
+
+Run time: 19 minutes on a 2-core CPU.
 """
 
 from ml_collections import ConfigDict

@@ -23,9 +23,10 @@ from mdvae.plotting import (
     STYLE,
     colours_of,
     family_of,
+    family_title,
     full_title,
+    legend_below,
     make_panels,
-    title_of,
 )
 from mdvae.rundir import Row
 
@@ -128,21 +129,14 @@ def _training(run: LoadedRun) -> Figure:
                     steps, middle, color=colours[cell.r], linestyle=line, label=f"r = {cell.r}"
                 )
                 axes.fill_between(steps, low, high, color=colours[cell.r], alpha=0.15, linewidth=0)
-        panels[0, column].set_title(title_of(cells[0]))
+        panels[0, column].set_title(family_title(cells[0]), fontsize=9)
         finite = [line for line in panels[1, column].lines if np.any(np.isfinite(line.get_ydata()))]
         panels[1, column].set_yscale("log" if finite else "linear")
         panels[1, column].set_xlabel("step")
         panels[1, column].xaxis.set_major_formatter(EngFormatter(sep=""))
     panels[0, 0].set_ylabel("nelbo (nats)\nmedian and range over seeds")
     panels[1, 0].set_ylabel("γ")
-    unique: dict[str, Any] = {}
-    for axes in panels[0]:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            unique.setdefault(label, handle)
-    order = sorted(unique, key=lambda label: int(label.split("= ")[1]))
-    figure.legend(
-        [unique[label] for label in order], order, loc="outside lower center", ncols=len(order)
-    )
+    legend_below(figure, panels[0], numbered=True)
     return figure
 
 

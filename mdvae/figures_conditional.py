@@ -48,7 +48,7 @@ def draw_parts(run: LoadedRun, by_part: Sequence[Row]) -> Figure:
     panels[1, 0].set_ylabel("active dimensions of a sample")
     if image is not None:
         figure.colorbar(image, ax=list(panels[1]), label="fraction of samples")
-    legend_below(figure, panels[0, 0])
+    legend_below(figure, panels[0])
     return figure
 
 

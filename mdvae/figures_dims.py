@@ -84,8 +84,7 @@ def draw_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
         axes.set_xticks(sorted({place[cell.name] for cell in here}))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel("active dimensions\n(mean and 95 % interval)")
-    most = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
-    legend_below(figure, most)
+    legend_below(figure, panels)
     return figure
 
 
@@ -107,5 +106,5 @@ def draw_starts(run: LoadedRun, rows: Sequence[Row]) -> Figure:
     for axes in panels[-3:]:
         axes.set_xlabel("initial log γ")
     panels[0].set_ylim(bottom=-0.3)  # of all, once all is drawn
-    legend_below(figure, panels[0])
+    legend_below(figure, panels)
     return figure

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -12,7 +11,15 @@ from mdvae.analysis.estimates import ladder_families
 from mdvae.analysis.rates import fit_slope, trajectory_rates
 from mdvae.grid import Cell
 from mdvae.loading import LoadedRun
-from mdvae.plotting import LINES, MARKERS, colours_of, family_of, full_title, title_of
+from mdvae.plotting import (
+    LINES,
+    MARKERS,
+    colours_of,
+    family_of,
+    family_title,
+    full_title,
+    legend_below,
+)
 from mdvae.rundir import Row
 
 MAX_COLUMNS = 6
@@ -34,16 +41,6 @@ def _symbol(run: LoadedRun) -> str:
     """What the dimension to be found is called."""
     symbol = "r - t" if any(cell.model == "cvae" for cell in run.cells) else "r"
     return f"mean {symbol}" if any(len(cell.parts) > 1 for cell in run.cells) else symbol
-
-
-def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    found: dict[str, object] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    order = sorted(found, key=lambda label: float(label.split("= ")[1]))
-    handles = [found[label] for label in order]
-    figure.legend(handles, order, loc="outside lower center", ncols=len(order))  # type: ignore[arg-type]
 
 
 def draw_ladders(run: LoadedRun, ladders: Sequence[Row]) -> Figure:
@@ -97,7 +94,7 @@ def draw_ladders(run: LoadedRun, ladders: Sequence[Row]) -> Figure:
     for axes in panels[1]:
         axes.set_ylim(0, 1.8 * max(dimensions))
     panels[1, 0].set_ylabel(f"Recon / γ (dotted: {_symbol(run)})")
-    _legend(figure, list(panels[0]))
+    legend_below(figure, panels[0], numbered=True)
     return figure
 
 
@@ -110,7 +107,7 @@ def draw_trajectories(run: LoadedRun) -> Figure:
     shown = list(columns.values())[:MAX_COLUMNS]
     dimensions = sorted({cell.dimension for cells in shown for cell in cells})
     colours = dict(zip(dimensions, colours_of(len(dimensions)), strict=True))
-    figure, panels = _two_rows([title_of(cells[0]) for cells in shown])
+    figure, panels = _two_rows([family_title(cells[0]) for cells in shown])
     logged: dict[tuple[str, int], list[Row]] = {}
     for line in run.nelbo_metrics:
         logged.setdefault((line["cell"], line["seed"]), []).append(line)
@@ -142,7 +139,7 @@ def draw_trajectories(run: LoadedRun) -> Figure:
     for axes in panels[1]:
         axes.set_ylim(0, 1.8 * max(dimensions))
     panels[1, 0].set_ylabel(f"d - local slope (dotted: {_symbol(run)})")
-    _legend(figure, list(panels[0]))
+    legend_below(figure, panels[0], numbered=True)
     return figure
 
 

@@ -53,11 +53,19 @@ def title_of(cell: Cell, but: tuple[str, ...] = ()) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _lines(sizes: str, rest: str) -> str:
+    return "\n".join([sizes, *textwrap.wrap(rest, TITLE_WIDTH)])
+
+
+def family_title(cell: Cell) -> str:
+    """What cells of all r share, on lines that fit over a narrow panel."""
+    return _lines(f"κ = {cell.kappa}, d = {cell.d}", _extras(cell))
+
+
 def full_title(cell: Cell, more: str = "", but: tuple[str, ...] = ()) -> str:
     """All that a cell is: its sizes, then on lines of their own what its name says beyond them."""
-    sizes = f"κ = {cell.kappa}, d = {cell.d}, r = {cell.r}"
     rest = ", ".join(part for part in (_extras(cell, but), more) if part)
-    return "\n".join([sizes, *textwrap.wrap(rest, TITLE_WIDTH)])
+    return _lines(f"κ = {cell.kappa}, d = {cell.d}, r = {cell.r}", rest)
 
 
 def make_panels(
@@ -121,11 +129,24 @@ def plot_ad(
         axes.plot(*zip(*paper, strict=True), "kx", markersize=7, zorder=5, label=name)
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
-    """The legend of `axes` under all panels, in as many columns as the figure is wide for."""
-    handles, labels = axes.get_legend_handles_labels()
-    widest = max((len(label) for label in labels), default=1)
+def legend_below(figure: Figure, panels: Sequence[Axes], numbered: bool = False) -> None:
+    """One legend of all panels, under them, in as many columns as the figure is wide for.
+
+    Args:
+        numbered: the labels end in "= number", by which they are ordered.
+    """
+    found: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    labels = list(found)
+    if numbered:
+        labels.sort(key=lambda label: float(label.split("= ")[1]))
     # A letter of 9 points is about 0.07 inches wide; the sample of a line takes the rest.
-    room = int(figure.get_figwidth() / (0.07 * widest + 0.5))
-    columns = max(1, min(columns, room, len(labels)))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    room = int(figure.get_figwidth() / (0.07 * max(map(len, labels), default=1) + 0.5))
+    figure.legend(
+        [found[label] for label in labels],
+        labels,
+        loc="outside lower center",
+        ncols=max(1, min(room, len(labels))),
+    )

@@ -144,6 +144,8 @@ def ladder_columns() -> list[Column]:
             value, low, high = (row[name], row[f"{name}_low"], row[f"{name}_high"])
             if row["window_low"] is None:
                 return "no window"
+            if low is None or math.isnan(low):  # of a single seed
+                return fixed(value, decimals)
             return f"{fixed(value, decimals)} [{fixed(low, decimals)}, {fixed(high, decimals)}]"
 
         return text
