@@ -14,7 +14,9 @@ pace: gamma rises by about 1 nat in 2,000 steps. With 20,000 steps none of the s
 Measured, AD (gap) by start, -20 to 20. Published network: the VAE 10.2, 10.0, 8.8, 5.0, 2.0, the
 CVAEs 5.0, 5.0, 4.8, 4.8, 3.8 with the prior N(0, I) and 5.0, 5.0, 5.0, 5.0, 4.8 with a learned one.
 This project's: the VAE 10, 10, 10, 10, 9.2, the CVAEs 5 throughout, apart from the start at 20 with
-the prior N(0, I), which leaves three of five seeds without an active dimension.
+the prior N(0, I), which leaves three of five seeds without an active dimension. Letting the KL rise
+over the first 30 % of the steps makes that start worse (AD as expected in 0 of 5, 4 of 5 with a
+learned prior, 0 of 5 of the VAE).
 
 Run time: 32 minutes on a 2-core CPU.
 """
