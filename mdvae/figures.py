@@ -93,7 +93,7 @@ def _thresholds(run: LoadedRun) -> Figure:
         if i % 5 == 0:
             axes.set_ylabel("AD")
     figure.supxlabel(
-        "threshold (dashed: the paper's; dotted: expected AD; a line per seed)", size=9
+        "threshold (dashed: the one in use; dotted: expected AD; a line per seed)", size=9
     )
     return figure
 

@@ -18,7 +18,7 @@ from mdvae.plotting import (
     legend_below,
     make_panels,
     plot_ad,
-    title_of,
+    series_label,
 )
 from mdvae.rundir import Row
 
@@ -77,7 +77,7 @@ def draw_against_r(run: LoadedRun, rows: Sequence[Row]) -> Figure:
                 marker=marker,
                 offset=(2 * i + 1 - len(shown)) * apart,
                 apart=apart,
-                label=title_of(members[0], ("t",)).replace(f", d = {d}", ""),
+                label=series_label(members[0], ("t",)),
             )
         axes.set_title(f"d = {d}")
         axes.set_xlabel(f"{'dimensions left,' if told else 'manifold dimension'} {symbol}")

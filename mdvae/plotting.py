@@ -48,9 +48,9 @@ def family_of(cell: Cell, but: tuple[str, ...] = ("r",)) -> tuple[object, ...]:
     return (*sizes, _extras(cell, but))
 
 
-def title_of(cell: Cell, but: tuple[str, ...] = ()) -> str:
-    parts = [f"κ = {cell.kappa}", f"d = {cell.d}", _extras(cell, but)]
-    return ", ".join(part for part in parts if part)
+def series_label(cell: Cell, but: tuple[str, ...] = ()) -> str:
+    """What the cells of one series in a panel of one d share, apart from some axes."""
+    return ", ".join(part for part in (f"κ = {cell.kappa}", _extras(cell, but)) if part)
 
 
 def _lines(sizes: str, rest: str) -> str:

@@ -28,6 +28,12 @@ def _listed(runs: Sequence[str]) -> str:
     return ", ".join(runs[:LISTED]) + (f" and {more} more (see results.csv)" if more > 0 else "")
 
 
+def _mean_text(row: Row, rule: str) -> str:
+    """A mean of AD; runs without a gap are not in that of the gap rule, so their number is said."""
+    without = row["no_gap"] if rule == "ad_gap" else 0
+    return fixed(row[f"{rule}_mean"], 1) + (f" (no gap: {without})" if without else "")
+
+
 def _part_lines(run: LoadedRun, by_part: Sequence[Row], threshold: str) -> list[str]:
     """How often the dimension of each part of the data was found, by cell."""
     lines = []
@@ -40,7 +46,7 @@ def _part_lines(run: LoadedRun, by_part: Sequence[Row], threshold: str) -> list[
         for rule, label in (("ad", f"by the {threshold} rule"), ("ad_gap", "by the gap rule")):
             total = sum(row["runs"] for row in mine)
             hits = sum(round((row[f"{rule}_correct"] or 0) * row["runs"]) for row in mine)
-            found = ", ".join(fixed(row[f"{rule}_mean"], 1) for row in mine)
+            found = ", ".join(_mean_text(row, rule) for row in mine)
             wanted = ", ".join(str(row["expected_ad"]) for row in mine)
             # The parts of a run share one model, so an interval is over runs.
             whole = sum(
@@ -65,8 +71,7 @@ def _start_lines(run: LoadedRun, rows: Sequence[Row], threshold: str) -> list[st
             continue
         starts = ", ".join(f"{cell.log_gamma_init:g}" for cell in done)
         of_rules = (
-            f"AD {label} is "
-            + ", ".join(fixed(by_name[cell.name][f"{rule}_mean"], 1) for cell in done)
+            f"AD {label} is " + ", ".join(_mean_text(by_name[cell.name], rule) for cell in done)
             for rule, label in (("ad", f"({threshold})"), ("ad_gap", "(gap)"))
         )
         lines.append(
