@@ -23,7 +23,8 @@ Run time: about 9 minutes on a 2-core CPU.
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:

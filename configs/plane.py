@@ -10,7 +10,8 @@ Measured: AD = 1 in 4 of 4. Run time: 45 seconds on a 2-core CPU.
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:
@@ -20,7 +21,7 @@ def get_config() -> ConfigDict:
     config.grid = ConfigDict(
         {"kappa": (5,), "d": (3,), "r": (2,), "t": (1,), "prior": ("standard", "learned")}
     )
-    config.model = "cvae"
+    config.method.model = "cvae"
     config.seeds = 2
     config.steps = 20_000
     config.protocols.authors = published_protocol()

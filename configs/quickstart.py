@@ -7,7 +7,8 @@ Expected: AD = r in all four cells, by both rules, with every seed. Published (T
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:
@@ -19,5 +20,5 @@ def get_config() -> ConfigDict:
     config.steps = 10_000
     config.save_every = 2_500
     config.protocols.authors = published_protocol()
-    config.published = "table1"
+    config.analysis.published = "table1"
     return config

@@ -5,14 +5,16 @@
 
 Axes are numbers that vary over the sweep: kappa, d, r, and if wanted log_gamma_init, log_gamma
 (held at that level) and learning_rate, all in one program; hidden, activation, output and
-batch_size too, one program per value. Add an axis in a copy of this file.
+batch_size too, one program per value. More axes can be given on the command line, such as
+--config.grid.learning_rate='(0.002,0.005)', or in a copy of this file; docs/config.md has all.
 
 Run time: about 8 s per run of 50,000 steps on a 2-core CPU.
 """
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:

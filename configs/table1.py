@@ -47,7 +47,8 @@ The seeds of this table had no part in the choice, and no setting depends on r.
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:
@@ -60,8 +61,8 @@ def get_config() -> ConfigDict:
             "narrow": {"kappa": (5,), "d": (20,), "r": (6, 8, 10)},
         }
     )
-    config.hidden = (128,)
+    config.networks.hidden = (128,)
     config.steps = 25_000
     config.protocols.authors = published_protocol()
-    config.published = "table1"
+    config.analysis.published = "table1"
     return config

@@ -12,7 +12,8 @@ Measured: AD = r - t in 25 of 25 runs by both rules, the mean -ELBO below the pu
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:
@@ -20,9 +21,9 @@ def get_config() -> ConfigDict:
     config = default_config()
     config.name = "table3"
     config.grid = ConfigDict({"kappa": (20,), "d": (20,), "r": (10,), "t": (1, 3, 5, 7, 9)})
-    config.model = "cvae"
-    config.hidden = (128,)
+    config.method.model = "cvae"
+    config.networks.hidden = (128,)
     config.steps = 25_000
     config.protocols.authors = published_protocol()
-    config.published = "table3"
+    config.analysis.published = "table3"
     return config

@@ -30,23 +30,28 @@ Run time: 3 minutes on a 2-core CPU, 6 with `network`.
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:
     """With and without attention, five seeds; 100,000 samples of each manifold."""
-    config = default_config()
+    config = default_config(data="union")
     config.name = "table5"
     config.grid = ConfigDict({"kappa": (40,), "d": (20,), "r": (5,), "attention": (False, True)})
-    config.data = "union"
-    config.model = "cvae"
-    config.n_train = 500_000
+    config.method.model = "cvae"
+    config.data.n_train = 500_000
     config.steps = 20_000
-    config.kl_warmup = 0.3
+    config.method.kl_warmup = 0.3
     authors = published_protocol()
-    authors.hidden, authors.decoder_hidden, authors.activation = (32, 32), (32,), "prelu"
-    authors.batch_size, authors.ad_threshold = 500_000, 0.5
+    authors.update(
+        {
+            "batch_size": 500_000,
+            "networks": {"hidden": (32, 32), "decoder_hidden": (32,), "activation": "prelu"},
+            "analysis": {"ad_threshold": 0.5},
+        }
+    )
     config.protocols.authors = authors
     config.protocols.network = ConfigDict({**authors.to_dict(), "batch_size": 1_000})
-    config.published = "table5"
+    config.analysis.published = "table5"
     return config

@@ -6,7 +6,7 @@
 Published (mdvae/published/table6.csv): with attention AD = 10, 8, 6, 4, 2 by t, without it 10 for
 every t. Its text has kappa = 20, its caption 90; its counts are with the threshold 0.01. The
 published attention has kappa + 10 hidden units: with `authors` at kappa = 90 add
---config.attention_hidden=100.
+--config.networks.attention_hidden=100.
 
 The weight of the KL rises over the first 30 % of the steps, as in configs/table5.py. Search with
 attention on seeds 100 to 102, 20,000 steps, AD as expected and mean -ELBO (2x nats) over t:
@@ -27,23 +27,28 @@ Run time: 4 minutes on a 2-core CPU.
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:
     """With and without attention, five seeds."""
-    config = default_config()
+    config = default_config(data="varying_t")
     config.name = "table6"
     config.grid = ConfigDict(
         {"kappa": (20,), "d": (20,), "r": (12,), "t": (10,), "attention": (False, True)}
     )
-    config.data = "varying_t"
-    config.model = "cvae"
+    config.method.model = "cvae"
     config.steps = 40_000
-    config.kl_warmup = 0.3
+    config.method.kl_warmup = 0.3
     authors = published_protocol()
-    authors.hidden, authors.activation, authors.learning_rate = (64,), "prelu", 0.001
-    authors.attention_hidden, authors.ad_threshold = 30, 0.01
+    authors.update(
+        {
+            "networks": {"hidden": (64,), "activation": "prelu", "attention_hidden": 30},
+            "optimiser": {"learning_rate": 0.001},
+            "analysis": {"ad_threshold": 0.01},
+        }
+    )
     config.protocols.authors = authors
-    config.published = "table6"
+    config.analysis.published = "table6"
     return config

@@ -24,7 +24,8 @@ Run time: 32 minutes on a 2-core CPU.
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 STARTS = (-20.0, -10.0, 0.0, 10.0, 20.0)
 
@@ -51,5 +52,5 @@ def get_config() -> ConfigDict:
     )
     config.steps = 50_000
     config.protocols.authors = published_protocol()
-    config.published = "table7"
+    config.analysis.published = "table7"
     return config

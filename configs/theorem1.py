@@ -17,7 +17,8 @@ Run time: about a quarter of an hour on a 2-core CPU.
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:
@@ -34,6 +35,6 @@ def get_config() -> ConfigDict:
     )
     config.seeds = 3
     config.steps = 20_000
-    config.anneal = 0.5
+    config.method.anneal = 0.5
     config.protocols.authors = published_protocol()
     return config

@@ -11,7 +11,8 @@ Run time: 19 minutes on a 2-core CPU.
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:
@@ -27,9 +28,9 @@ def get_config() -> ConfigDict:
             "log_gamma": tuple(-8.0 + 0.5 * i for i in range(11)),
         }
     )
-    config.model = "cvae"
+    config.method.model = "cvae"
     config.seeds = 3
     config.steps = 20_000
-    config.anneal = 0.5
+    config.method.anneal = 0.5
     config.protocols.authors = published_protocol()
     return config

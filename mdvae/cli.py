@@ -1,37 +1,26 @@
-"""What the commands share: flags, one-line errors, progress, and stopping when asked to."""
+"""What the commands share: flags, config files and their overrides, one-line errors."""
 
+import importlib.util
 import os
 import re
-import shlex
 import signal
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
-from tqdm import tqdm
+from ml_collections.config_dict import placeholder
 
-from mdvae.config import ConfigError, SweepConfig, resolve
-from mdvae.processes import Cluster
+from mdvae.settings.axes import known_axes
+from mdvae.settings.config import SweepConfig, resolve
+from mdvae.settings.fields import ConfigError, fields_of, unknown
+from mdvae.settings.registry import SECTIONS
 
 USER_ERROR = 2
 INTERRUPTED = 75
-PLAIN_SECONDS = 10.0
-
-
-class SweepArguments(NamedTuple):
-    """The command line of a sweep, checked."""
-
-    config: SweepConfig
-    workdir: Path
-    devices: int
-    cluster: Cluster
-    dry_run: bool
-    command: str
+HELP = ("-h", "-help", "--help", "--helpfull")
 
 
 def run_command(main: Callable[[Sequence[str]], int]) -> None:
@@ -51,12 +40,23 @@ def run_command(main: Callable[[Sequence[str]], int]) -> None:
     sys.exit(code)
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).strip("'\"").replace("\\n", " ").split())
+def asks_for_help(argv: Sequence[str], usage: str | None) -> bool:
+    """Whether the command line asks for help, which is then printed."""
+    if any(arg in HELP for arg in argv):
+        print((usage or "").strip())
+        return True
+    return False
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message without line breaks and quotes around it."""
+    text = " ".join(str(error).replace("\\n", " ").split())
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1] if quoted else text
 
 
 def parse_flags(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
-    """Parses plain flags; returns the arguments that are none.
+    """Parses the flags of a command; returns the arguments that are none.
 
     Raises:
         ConfigError: one line on what is wrong.
@@ -67,156 +67,117 @@ def parse_flags(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
         raise ConfigError(f"--{error.flagname}: no such flag; see --help") from error
     except flags.Error as error:
         # Of a field of the config its own name is enough.
-        raise ConfigError(re.sub(r"^flag (--config\.)?", "", _one_line(error))) from error
+        raise ConfigError(re.sub(r"^flag (--config\.)?", "", one_line(error))) from error
 
 
-def _load_config(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
-    """Parses argv; every way in which a config file can fail becomes a ConfigError."""
-    given = [arg for arg in argv if arg.split("=")[0] in ("--config", "-config")]
-    path = given[-1].partition("=")[2] if given else ""
-    if given and path == "" and argv.index(given[-1]) + 1 < len(argv):
-        path = argv[argv.index(given[-1]) + 1]
+def _config_path(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """The path behind --config, and the other arguments."""
+    path, rest, i = "", [], 0
+    while i < len(argv):
+        name, equals, value = argv[i].partition("=")
+        if name in ("--config", "-config"):
+            if not equals and i + 1 < len(argv):
+                i += 1
+                value = argv[i]
+            path = value
+        else:
+            rest.append(argv[i])
+        i += 1
     if path == "":
         raise ConfigError("--config: missing; give a config file, such as configs/quickstart.py")
     if not Path(path).is_file():
         raise ConfigError(f"--config: {path} does not exist; give a config file that does")
+    return path, rest
+
+
+def load_config(path: str) -> Any:
+    """What a config file's get_config returns.
+
+    Raises:
+        ConfigError: one line on how the file fails, whatever the way.
+    """
+    spec = importlib.util.spec_from_file_location("mdvae_config", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"--config: {path} is not usable; it must be a Python file")
+    module = importlib.util.module_from_spec(spec)
     try:
-        return parse_flags(argv, values)
-    except ConfigError:
-        raise
-    except AttributeError as error:
-        if "get_config" in str(error):
-            raise ConfigError(
-                f"--config: {path} has no get_config(); it must define one that returns a"
-                " ConfigDict"
-            ) from error
-        # ml_collections' own words, with quotes and escapes around what matters.
-        field, close = re.search(r"\w+", str(error)), re.search(r'mean "([\w.]+)"', str(error))
-        hint = f"; did you mean {close[1]}?" if close else ""
-        raise ConfigError(f"{field[0] if field else error}: no such field{hint}") from error
+        spec.loader.exec_module(module)
+        has_config = hasattr(module, "get_config")
+        config = module.get_config() if has_config else None
+    except ConfigError as error:
+        raise ConfigError(f"--config: {path}: {error}") from error
     except Exception as error:
         # A config file is the user's own code and may fail in any way.
         kind = type(error).__name__
-        raise ConfigError(f"--config: {path} fails with {kind}: {_one_line(error)}") from error
+        raise ConfigError(f"--config: {path} fails with {kind}: {one_line(error)}") from error
+    if not has_config:
+        raise ConfigError(
+            f"--config: {path} has no get_config(); it must define one that returns a ConfigDict"
+        )
+    if not isinstance(config, ConfigDict):
+        raise ConfigError(
+            f"--config: get_config() returned {type(config).__name__}; it must return a ConfigDict"
+        )
+    return config
 
 
-def parse_sweep(argv: Sequence[str], usage: str) -> SweepArguments | None:
-    """Reads the command line of a sweep; None where only help was asked for.
+def _make_room(config: Any) -> None:
+    """Adds places for what the command line may give: axes, and fields of other kinds."""
+    kinds = {name: registry.names() for name, registry in SECTIONS.items()}
+    axes = known_axes({name: names for name, names in kinds.items() if name != "analysis"})
+    with config.unlocked(), config.ignore_type():
+        grid: Any = config.get("grid")
+        named = bool(grid) and all(isinstance(each, ConfigDict) for each in grid.values())
+        unnamed = [grid] if isinstance(grid, ConfigDict) else []
+        places: list[Any] = list(grid.values()) if named else unnamed
+        for each in places:
+            for axis in axes:
+                if axis not in each:
+                    each[axis] = placeholder(tuple)
+        for section, registry in SECTIONS.items():
+            mine = config.get(section)
+            for kind in kinds[section] if isinstance(mine, ConfigDict) else []:
+                for name, field in fields_of(registry.find(kind).settings).items():
+                    if name not in mine:
+                        mine[name] = placeholder(field.rule.type)
+
+
+def _check_overrides(argv: Sequence[str], config: Any) -> None:
+    """Refuses overrides of what a config does not have, with what was probably meant."""
+    for arg in argv:
+        match = re.match(r"--?config\.([\w.]+)", arg)
+        if not match:
+            continue
+        place, path = config, match[1].split(".")
+        for i, name in enumerate(path):
+            if not isinstance(place, ConfigDict) or name not in place:
+                known: Collection[str] = list(place) if isinstance(place, ConfigDict) else []
+                if i == 0:
+                    inner = (s for s in SECTIONS if isinstance(config.get(s), ConfigDict))
+                    known = [*known, *(f"{s}.{field}" for s in inner for field in config[s])]
+                raise unknown("".join(f"{each}." for each in path[:i]), name, known)
+            place = place[name]
+
+
+def parse_config(argv: Sequence[str], values: flags.FlagValues) -> tuple[SweepConfig, list[str]]:
+    """Reads --config FILE, its overrides --config.FIELD=VALUE, and a command's own flags.
+
+    Returns:
+        The checked config, and the arguments that are no flags.
 
     Raises:
         ConfigError: one line on what is wrong.
     """
-    if any(arg in ("--help", "-h", "-help", "--helpfull") for arg in argv):
-        print(usage.strip())
-        return None
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file(
-        "config", None, "config file", sys_argv=list(argv), flag_values=values
-    )
-    flags.DEFINE_string("workdir", None, "run directory", flag_values=values)
-    flags.DEFINE_integer("devices", 0, "devices to use", flag_values=values)
-    flags.DEFINE_boolean("dry_run", False, "print the plan alone", flag_values=values)
-    flags.DEFINE_boolean("distributed", False, "one of several processes", flag_values=values)
-    flags.DEFINE_string("coordinator", "", "host:port of process 0", flag_values=values)
-    flags.DEFINE_integer("num_processes", 1, "how many processes", flag_values=values)
-    flags.DEFINE_integer("process_id", 0, "which process this is", flag_values=values)
-    stray = _load_config(argv, values)
-    if stray:
-        raise ConfigError(f"{stray[0]}: not a flag; settings are --config.field=value")
+    path, rest = _config_path(argv)
+    config = load_config(path)
+    for arg in rest:
+        chosen = re.match(r"--?config\.(\w+)\.kind=(.+:.+)", arg)
+        if chosen and chosen[1] in SECTIONS:
+            SECTIONS[chosen[1]].find(chosen[2])  # imports it, so that its fields are known
+    _make_room(config)
+    _check_overrides(rest, config)
+    config_flags.DEFINE_config_dict("config", config, "config", sys_argv=rest, flag_values=values)
+    stray = parse_flags(rest, values)
     overrides = config_flags.get_override_values(values["config"])
-    if not isinstance(values["config"].value, ConfigDict):
-        raise ConfigError(
-            f"--config: get_config() returned {type(values['config'].value).__name__};"
-            " it must return a ConfigDict"
-        )
-    config = resolve(values["config"].value, {name.partition(".")[0] for name in overrides})
-    devices = int(values["devices"].value or 0)
-    if devices < 0:
-        raise ConfigError(f"--devices: {devices} is not usable; it must be 0 or more")
-    workdir = values["workdir"].value or f"runs/{config.name}"
-    command = "python -m mdvae.sweep " + shlex.join(argv[1:])
-    cluster = Cluster(
-        detect=bool(values["distributed"].value),
-        coordinator=str(values["coordinator"].value),
-        num_processes=int(values["num_processes"].value or 0),
-        process_id=int(values["process_id"].value or 0),
-    )
-    _check_cluster(cluster)
-    dry_run = bool(values["dry_run"].value)
-    return SweepArguments(config, Path(workdir), devices, cluster, dry_run, command)
-
-
-def _check_cluster(cluster: Cluster) -> None:
-    n, i, host = cluster.num_processes, cluster.process_id, cluster.coordinator
-    if n < 1:
-        raise ConfigError(f"--num_processes: {n} is not usable; it must be 1 or more")
-    if not 0 <= i < n:
-        raise ConfigError(f"--process_id: {i} is not usable; it must be from 0 to {n - 1}")
-    if n > 1 and not host:
-        raise ConfigError("--coordinator: missing; give the host:port of process 0")
-    if host and not re.fullmatch(r"[^:]+:\d+", host):
-        raise ConfigError(f"--coordinator: {host!r} is not usable; it must be host:port")
-    if host and cluster.detect:
-        raise ConfigError("--coordinator: stands beside --distributed; give one of the two")
-
-
-class Progress:
-    """A bar with rate and ETA on a terminal, a plain line every ten seconds otherwise."""
-
-    def __init__(self, name: str, total: int, done: int):
-        self._name, self._total, self._done, self._first = name, total, done, done
-        self._started = self._printed = time.monotonic()
-        self._bar = None
-        if sys.stderr.isatty():
-            self._bar = tqdm(total=total, initial=done, desc=name, unit="step", dynamic_ncols=True)
-
-    def update(self, n_steps: int, note: str) -> None:
-        """Says that n_steps more steps are done; `note` stands behind the rate."""
-        self._done += n_steps
-        if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
-            self._bar.update(n_steps)
-            return
-        now = time.monotonic()
-        if now - self._printed < PLAIN_SECONDS and self._done < self._total:
-            return
-        self._printed = now
-        rate = (self._done - self._first) / max(now - self._started, 1e-9)
-        left = (self._total - self._done) / max(rate, 1e-9)
-        print(
-            f"{self._name}: step {self._done:,}/{self._total:,}, {rate:,.0f} steps/s,"
-            f" {left:,.0f} s left, {note}",
-            flush=True,
-        )
-
-    def close(self) -> None:
-        """Ends the bar."""
-        if self._bar is not None:
-            self._bar.close()
-
-
-class StopRequest:
-    """Remembers SIGINT or SIGTERM; a second one stops at once.
-
-    Attributes:
-        signal: the name of the signal that came, or None.
-    """
-
-    def __init__(self) -> None:
-        self.signal: str | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        if self.signal is not None:
-            os._exit(128 + number)
-        self.signal = signal.Signals(number).name
-        print(f"\n{self.signal}: finishing the steps in hand, then saving ...", flush=True)
+    resolved: Any = values["config"].value
+    return resolve(resolved, overrides), stray

@@ -5,7 +5,8 @@ Usage:
 
     --config FILE           such as configs/quickstart.py
     --config.FIELD=VALUE    sets a field of the config, such as --config.seeds=3,
-                            --config.grid.r='(2,4)' or --config.protocol=authors
+                            --config.grid.r='(2,4)', --config.networks.hidden='(32,)' or
+                            --config.protocol=authors
     --workdir DIR           run directory; default runs/NAME, NAME being the config's name
     --devices N             use the first N devices (CPU: N cores); default all
     --dry_run               print cells, groups, memory and the expected time; write nothing
@@ -21,141 +22,141 @@ once. SIGINT and SIGTERM save first, and exit with code 75. A mistake exits with
 import contextlib
 import io
 import json
+import re
+import shlex
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from mdvae import checkpoint, cli, processes, rundir
-from mdvae.config import ConfigError, SweepConfig
-from mdvae.dryrun import print_plan
-from mdvae.ensemble import Device, Run, looped, run_mesh, split_runs
-from mdvae.grid import Group, make_cells, make_groups
-from mdvae.loading import make_method
-from mdvae.machine import GIB, describe_machine, memory_budget, pick_devices, set_up_cpu
-from mdvae.memory import place_runs
-from mdvae.report import write_report
-from mdvae.results import save_results
-from mdvae.runner import Job, train_slice
-from mdvae.summary import published_rows
-from mdvae.train import Trainer
+from absl import flags
 
-
-def _make_jobs(
-    config: SweepConfig,
-    groups: Sequence[Group],
-    devices: Sequence[Device],
-    slices: Sequence[int] | None,
-) -> list[Job]:
-    """All slices of all groups; a resumed run keeps the number of slices that it began with."""
-    seeds = range(config.seed, config.seed + config.seeds)
-    # All processes must cut the same slices, so the poorest decides.
-    budget = -int(processes.agree(-memory_budget(config, devices))[0])
-    jobs, mesh = [], run_mesh(devices)
-    for i, group in enumerate(groups):
-        runs = [Run(cell, seed) for seed in seeds for cell in group.cells]
-        method = make_method(config, group)
-        if slices is None:
-            placements, need = place_runs(
-                config, group, method, runs, len(devices), budget, looped()
-            )
-            if need > budget:
-                print(
-                    f"warning: one run a device needs about {need / GIB:.1f} GiB and"
-                    f" {budget / GIB:.1f} are free; trying anyway",
-                    flush=True,
-                )
-        else:
-            placements = split_runs(runs, slices[i], len(devices))
-        trainer = Trainer(config, group, partial(make_method, config), mesh, placements)
-        for k, placement in enumerate(placements):
-            name = f"group {i + 1}/{len(groups)}" if len(groups) > 1 else "sweep"
-            if len(placements) > 1:
-                name += f", slice {k + 1}/{len(placements)}"
-            jobs.append(Job(trainer, placement, i, k, name))
-    return jobs
+from mdvae import cli
+from mdvae.analysis.results import save_results
+from mdvae.analysis.summary import published_rows
+from mdvae.benchmark.plan import print_plan
+from mdvae.engine import processes
+from mdvae.engine.jobs import Job, make_jobs, start_manifest
+from mdvae.engine.machine import describe_machine, pick_devices, set_up_cpu
+from mdvae.engine.processes import Cluster
+from mdvae.engine.progress import StopRequest
+from mdvae.engine.runner import train_slice
+from mdvae.reports.report import analyse_again, write_report
+from mdvae.settings.config import SweepConfig
+from mdvae.settings.fields import ConfigError
+from mdvae.settings.grid import make_cells, make_groups
+from mdvae.store import checkpoint, rundir
 
 
-def _job_entry(job: Job) -> dict[str, Any]:
-    runs = job.placement.slots[: job.placement.n_runs]
-    return {
-        "group": job.group,
-        "slice": job.part,
-        "status": "pending",
-        "step": 0,
-        "seconds": 0.0,
-        "held_bytes": 0,
-        "runs": [[run.cell.name, run.seed] for run in runs],
-    }
+class Arguments(NamedTuple):
+    """The command line, checked."""
+
+    config: SweepConfig
+    workdir: Path
+    devices: int
+    cluster: Cluster
+    dry_run: bool
+    command: str
 
 
-def _start_manifest(arguments: cli.SweepArguments, old: dict[str, Any], jobs, machine, groups):
-    """The manifest of this start: what the directory says of finished slices, and this machine."""
-    n_slices = [sum(job.group == i for job in jobs) for i in range(len(groups))]
-    return {
-        "command": arguments.command,
-        "config_hash": rundir.config_hash(arguments.config),
-        **machine,
-        "status": "running",
-        "groups": len(groups),
-        "n_slices": n_slices,
-        "cells": [rundir.describe_cell(cell) for cell in make_cells(arguments.config)],
-        "runs": old.get("runs")
-        or [
-            {"cell": run.cell.name, "seed": run.seed, "status": "pending"}
-            for job in jobs
-            for run in job.placement.slots[: job.placement.n_runs]
-        ],
-        "slices": old.get("slices") or [_job_entry(job) for job in jobs],
-    }
+def parse(argv: Sequence[str]) -> Arguments:
+    """Reads the command line.
+
+    Raises:
+        ConfigError: one line on what is wrong.
+    """
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "run directory", flag_values=values)
+    flags.DEFINE_integer("devices", 0, "devices to use", flag_values=values)
+    flags.DEFINE_boolean("dry_run", False, "print the plan alone", flag_values=values)
+    flags.DEFINE_boolean("distributed", False, "one of several processes", flag_values=values)
+    flags.DEFINE_string("coordinator", "", "host:port of process 0", flag_values=values)
+    flags.DEFINE_integer("num_processes", 1, "how many processes", flag_values=values)
+    flags.DEFINE_integer("process_id", 0, "which process this is", flag_values=values)
+    config, stray = cli.parse_config(argv, values)
+    if stray:
+        raise ConfigError(f"{stray[0]}: not a flag; settings are --config.field=value")
+    devices = int(values["devices"].value or 0)
+    if devices < 0:
+        raise ConfigError(f"--devices: {devices} is not usable; it must be 0 or more")
+    cluster = Cluster(
+        detect=bool(values["distributed"].value),
+        coordinator=str(values["coordinator"].value),
+        num_processes=int(values["num_processes"].value or 0),
+        process_id=int(values["process_id"].value or 0),
+    )
+    _check_cluster(cluster)
+    return Arguments(
+        config=config,
+        workdir=Path(values["workdir"].value or f"runs/{config.name}"),
+        devices=devices,
+        cluster=cluster,
+        dry_run=bool(values["dry_run"].value),
+        command="python -m mdvae.sweep " + shlex.join(argv[1:]),
+    )
+
+
+def _check_cluster(cluster: Cluster) -> None:
+    n, i, host = cluster.num_processes, cluster.process_id, cluster.coordinator
+    if n < 1:
+        raise ConfigError(f"--num_processes: {n} is not usable; it must be 1 or more")
+    if not 0 <= i < n:
+        raise ConfigError(f"--process_id: {i} is not usable; it must be from 0 to {n - 1}")
+    if n > 1 and not host:
+        raise ConfigError("--coordinator: missing; give the host:port of process 0")
+    if host and not re.fullmatch(r"[^:]+:\d+", host):
+        raise ConfigError(f"--coordinator: {host!r} is not usable; it must be host:port")
+    if host and cluster.detect:
+        raise ConfigError("--coordinator: stands beside --distributed; give one of the two")
 
 
 def _open_directory(stack: contextlib.ExitStack, path: Path, config: SweepConfig) -> dict[str, Any]:
-    """Locks a run directory; returns its manifest, and whether there are checkpoints."""
+    """Locks a run directory; returns what is in it, as plain values."""
     rundir.make_directory(path)
     stack.enter_context(rundir.lock_directory(path))
-    rundir.claim_directory(path, config)
+    changed = rundir.claim_directory(path, config)
     saved = any((path / rundir.CHECKPOINTS).glob("*/*"))
-    return {"manifest": rundir.read_manifest(path), "saved": saved}
+    return {"manifest": rundir.read_manifest(path), "saved": saved, "analysis_changed": changed}
 
 
-def run_sweep(arguments: cli.SweepArguments) -> int:
+def run_sweep(arguments: Arguments) -> int:
     """Trains what is left of a sweep and reports; returns the exit code."""
     config, path = arguments.config, arguments.workdir
     cells = make_cells(config)
     groups = make_groups(cells, config.group_by)
-    published_rows(config.published)
+    published_rows(config.analysis.published)
     with contextlib.ExitStack() as stack:
         set_up_cpu()
         n_runs = len(cells) * config.seeds
         if arguments.dry_run:
             devices = pick_devices(arguments.devices, n_runs)
-            print_plan(config, groups, _make_jobs(config, groups, devices, None), devices)
+            print_plan(config, groups, make_jobs(config, groups, devices), devices)
             return 0
         processes.join(arguments.cluster)
         if not processes.is_first():
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         opened = processes.on_first(lambda: _open_directory(stack, path, config))
         manifest = opened["manifest"]
+        devices = pick_devices(arguments.devices, n_runs)
         if manifest.get("status") == "done":
             print(f"{path}: finished; reporting")
+            if opened["analysis_changed"]:
+                analyse_again(path, config, devices)
             return _report(path)
-        devices = pick_devices(arguments.devices, n_runs)
         machine = describe_machine(devices)
         if manifest and manifest["versions"] != machine["versions"]:
             versions = json.dumps(manifest["versions"])
             print(f"warning: {path} was begun with other versions: {versions}")
         old = manifest if opened["saved"] else {}
-        jobs = _make_jobs(config, groups, devices, old.get("n_slices"))
-        manifest = _start_manifest(arguments, old, jobs, machine, groups)
+        jobs = make_jobs(config, groups, devices, old.get("n_slices"))
+        manifest = start_manifest(arguments.command, config, old, jobs, machine)
         _write_manifest(path, manifest)
         print(
             f"{path}: {len(cells)} cells x {config.seeds} seeds = {n_runs} runs,"
             f" {len(groups)} group(s), {len(jobs)} slice(s), {len(devices)} x {machine['device']}",
             flush=True,
         )
-        with cli.StopRequest() as stop:
+        with StopRequest() as stop:
             for job, entry in zip(jobs, manifest["slices"], strict=True):
                 if processes.agree(stop.signal is not None)[0]:
                     break
@@ -169,7 +170,32 @@ def run_sweep(arguments: cli.SweepArguments) -> int:
             print(f"stopped by {who}; saved. To go on: {arguments.command}")
             processes.agree(0.0)  # nobody leaves, and takes the others along, before all is written
             return cli.INTERRUPTED
+        if opened["analysis_changed"] and old:
+            analyse_again(path, config, devices)
         return _report(path)
+
+
+def _run_job(
+    job: Job,
+    entry: dict[str, Any],
+    manifest: dict[str, Any],
+    config: SweepConfig,
+    path: Path,
+    stop: StopRequest,
+) -> None:
+    """Trains a slice and writes down how it stands."""
+    trained = train_slice(job, config, path, stop)
+    entry["step"] = trained.step
+    entry["held_bytes"] = trained.held_bytes
+    entry["seconds"] = round(entry["seconds"] + trained.seconds, 3)
+    if trained.evaluation is not None:
+        entry["status"] = "done"
+    if trained.evaluation is not None and processes.is_first():
+        results = save_results(path, job.runs, trained.evaluation, config)
+        status = {(row["cell"], row["seed"]): row["status"] for row in results}
+        for run in manifest["runs"]:
+            run["status"] = status.get((run["cell"], run["seed"]), run["status"])
+    _write_manifest(path, manifest)
 
 
 def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:
@@ -199,37 +225,12 @@ def _report(path: Path) -> int:
     return processes.on_first(report)
 
 
-def _run_job(
-    job: Job,
-    entry: dict[str, Any],
-    manifest: dict[str, Any],
-    config: SweepConfig,
-    path: Path,
-    stop: cli.StopRequest,
-) -> None:
-    """Trains a slice and writes down how it stands."""
-    trained = train_slice(job, config, path, stop)
-    entry["step"] = trained.step
-    entry["held_bytes"] = trained.held_bytes
-    entry["seconds"] = round(entry["seconds"] + trained.seconds, 3)
-    if trained.evaluation is not None:
-        entry["status"] = "done"
-    if trained.evaluation is not None and processes.is_first():
-        runs = job.placement.slots[: job.placement.n_runs]
-        results = save_results(path, runs, trained.evaluation, config)
-        status = {(row["cell"], row["seed"]): row["status"] for row in results}
-        for run in manifest["runs"]:
-            run["status"] = status.get((run["cell"], run["seed"]), run["status"])
-    _write_manifest(path, manifest)
-
-
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    arguments = cli.parse_sweep(argv, __doc__ or "")
-    if arguments is None:
+    if cli.asks_for_help(argv, __doc__):
         return 0
     try:
-        return run_sweep(arguments)
+        return run_sweep(parse(argv))
     except checkpoint.DamagedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,141 +1,193 @@
 """Every config file builds, at its published protocol too, and takes a small real step."""
 
 import csv
-from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl import flags
-from ml_collections import config_flags
+from runs import run_sweep
 
 import mdvae
-from mdvae import report, sweep
-from mdvae.config import resolve
-from mdvae.ensemble import Run, run_mesh, split_runs
-from mdvae.grid import make_cells, make_groups
-from mdvae.loading import make_method
-from mdvae.methods.vae import cell_networks
-from mdvae.summary import published_rows
-from mdvae.train import Trainer
+from mdvae import cli
+from mdvae.analysis.summary import published_rows
+from mdvae.data.base import stack_tables
+from mdvae.methods.base import cell_numbers, make_method, networks_of
+from mdvae.settings.config import resolve
+from mdvae.settings.fields import FIXED, fields_of
+from mdvae.settings.grid import Group, make_cells, make_groups
+from mdvae.settings.registry import DATA
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+SAMPLES = 20
 SMALL = (
     "--config.steps=2",
-    "--config.n_train=200",
-    "--config.n_eval=50",
-    "--config.batch_size=20",
-    "--config.seeds=1",
+    "--config.data.n_train=200",
+    "--config.data.n_eval=50",
+    f"--config.batch_size={SAMPLES}",
+    "--config.seeds=2",
+)
+COMMON = (
+    "steps",
+    "batch_size",
+    "save_every",
+    "seeds",
+    "seed",
+    "protocol",
+    "data.n_train",
+    "data.n_eval",
+    "optimiser.learning_rate",
+    "networks.hidden",
+    "method.log_gamma_init",
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """These programs run for a few steps: compiling them is what takes the time."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+
+def path_of(name):
+    return ROOT / "configs" / f"{name}.py"
 
 
 def load(path):
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", str(path), flag_values=values)
-    values(["test"])
-    return values["config"].value
+    return cli.load_config(str(path))
+
+
+def small(path, protocol):
+    """A config at a protocol, resolved, with few samples and steps."""
+    config = load(path)
+    config.update({"protocol": protocol, "seeds": 1, "steps": 2, "batch_size": SAMPLES})
+    config.data.update({"n_train": 200, "n_eval": 50})
+    return resolve(config, {"batch_size", "steps"})
+
+
+def choices(cell):
+    """What decides the program of a cell, sizes apart."""
+    sections = (cell.data, cell.method, cell.networks, cell.optimiser)
+    fixed = (
+        getattr(section, name)
+        for section in sections
+        for name, field in fields_of(section).items()
+        if field.role == FIXED
+    )
+    return (*cell.static, *fixed)
+
+
+def all_programs():
+    """A cell of each kind of program that the configs have, with the configs that have it."""
+    found = {}
+    for path, protocol in PROTOCOLS:
+        config = small(path, protocol)
+        for group in make_groups(make_cells(config), config.group_by):
+            cell = group.cells[-1]
+            found.setdefault(choices(cell), (cell, set()))[1].add(f"{path.stem}-{protocol}")
+    return [pytest.param(cell, id="+".join(sorted(names))) for cell, names in found.values()]
 
 
 PROTOCOLS = [(path, name) for path in CONFIGS for name in ("mdvae", *load(path).protocols)]
-REPORTED = ("quickstart", "table5", "table6", "table7", "theorem2", "plane")
 
 
 @pytest.mark.parametrize(("path", "protocol"), PROTOCOLS, ids=lambda value: Path(value).stem)
-def test_config_builds_and_takes_a_step(path, protocol):
-    """The first and the last cell of its first and last group train and are evaluated."""
-    config = load(path)
+def test_config_builds(path, protocol):
+    config = small(path, protocol)
     assert config.name == path.stem
-    config.update({"protocol": protocol, "n_train": 200, "n_eval": 50, "seeds": 1, "steps": 2})
-    resolved = resolve({**config.to_dict(), "batch_size": 20}, {"batch_size", "steps"})
     # The published networks are fed x as it is and have no output function.
-    assert (resolved.output == "linear") == (protocol != "mdvae")
-    assert (resolved.encoder_input == "raw") == (protocol != "mdvae")
-    groups = make_groups(make_cells(resolved), resolved.group_by)
-    for group in {group.cells[0].name: group for group in (groups[0], groups[-1])}.values():
-        (ends,) = make_groups(tuple(dict.fromkeys((group.cells[0], group.cells[-1]))))
-        runs = [Run(cell, resolved.seed) for cell in ends.cells]
-        (placement,) = placements = split_runs(runs, 1, 1)
-        make = partial(make_method, resolved)
-        trainer = Trainer(resolved, ends, make, run_mesh(jax.devices()[:1]), placements)
-        part = trainer.load(placement)
-        state = trainer.chunk(part, trainer.init(part), 0, 1)
-        assert np.all(np.isfinite(trainer.evaluate(part, state).nelbo))
+    assert (config.networks.output == "linear") == (protocol != "mdvae")
+    assert (config.networks.encoder_input == "raw") == (protocol != "mdvae")
+    assert make_groups(make_cells(config), config.group_by)
 
 
-@pytest.mark.parametrize("name", REPORTED)
-def test_config_trains_and_reports(name, tmp_path, capsys):
-    path = ROOT / "configs" / f"{name}.py"
-    argv = ["sweep", f"--config={path}", "--workdir", str(tmp_path / "w"), *SMALL]
-    if name == "theorem2":
-        argv += ["--config.seeds=2", "--config.grid.t=(2,5)", "--config.grid.log_gamma=(-4.,-3.)"]
-    assert sweep.main(argv) == 0
-    run = mdvae.load_run(tmp_path / "w")
+@pytest.mark.parametrize("cell", all_programs())
+def test_every_program_of_the_configs_takes_a_step(cell):
+    """Made data, one step of training and its evaluation."""
+    kind, method = DATA.find(cell.data.kind), make_method(Group((cell,), cell.sizes), 2)
+    law, networks = kind.law([cell.data], cell.sizes), networks_of(cell)
+    table = jax.tree.map(lambda column: column[0], stack_tables([kind.table(cell.data, 0)]))
+    batch = jax.jit(lambda table: dict(kind.make(law, table, SAMPLES, "train", None)))(table)
+    fitted = networks.fit(jax.device_get(batch)) if networks.fit else {}
+
+    @jax.jit
+    def train(key, batch, numbers):
+        state = method.start(method.init(key, cell), numbers)
+        state = state._replace(stats={**state.stats, **fitted})
+        state, logged = method.step(state, batch, method.noise(key, SAMPLES), numbers)
+        return state.params, logged, method.score(state, batch, method.noise(key, SAMPLES), numbers)
+
+    numbers = {name: jnp.float32(value) for name, value in cell_numbers(cell).items()}
+    found = jax.device_get(train(jax.random.key(0), batch, numbers))
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(found))
+    assert found[2]["nelbo"].shape == (SAMPLES,)
+
+
+def swept(name, path, *flags, figures=True):
+    """A config trained for a moment by the command, opened; with its figures and its report."""
+    assert run_sweep(str(path_of(name)), path, *SMALL, *flags, figures=figures) == 0
+    run = mdvae.load_run(path)
     assert {row["status"] for row in run.results} == {"ok"}
     assert len(run.results) == len(run.cells) * len(run.seeds)
+    drawn = {file.name for file in (path / "figures").glob("*.png")}
+    return run, drawn, (path / "report.md").read_text()
+
+
+def test_quickstart_trains_and_reports(tmp_path, capsys):
+    flags = ("--config.grid.d=(20,)", "--config.grid.r=(2,)")
+    _, figures, text = swept("quickstart", tmp_path / "w", *flags)
     assert "| " in capsys.readouterr().out
-    figures = {file.name for file in (tmp_path / "w" / "figures").iterdir()}
-    text = (tmp_path / "w" / "report.md").read_text()
-    if name == "table6":
-        assert {(row["part"], row["expected_ad"]) for row in run.parts} == {
-            (t, 12 - t) for t in (2, 4, 6, 8, 10)
-        }
-        assert "parts.png" in figures
-    if name == "table7":
-        assert {"ad_against_start.png"} <= figures
-        assert text.count("from initial log γ = -20, -10, 0, 10, 20, AD (0.05) is") == 6
-        assert "AD = r - t by" not in text  # bad starts say nothing on the theorem
-    if name == "theorem2":
-        with open(tmp_path / "w" / "rates.csv", newline="") as file:
-            rates = list(csv.DictReader(file))
-        # Theorem 2: d - r + t, with d = 20 and r = 6.
-        assert [float(row["theory"]) for row in rates] == [16.0, 19.0]
-        assert "rates.png" in figures
-    if name == "table5":
-        run.metrics = [{"cell": run.cells[0].name, "step": step} for step in (0, 1, 2)]
-        assert [line["step"] for line in run.nelbo_metrics] == [1, 2]  # 0.3 of 2 steps rise
-        assert len(run.parts) == 2 * 5  # classes, with and without attention
-        assert {row["expected_ad"] for row in run.parts} == {1, 2, 3, 4, 5}
-        for cell in run.cells:
-            mine = [row["fraction"] for row in run.counts if row["cell"] == cell.name]
-            assert sum(mine) == pytest.approx(5.0, rel=1e-5)
-            for row in (row for row in run.parts if row["cell"] == cell.name):
-                ratios = run.spectrum(cell, 0, row["part"])
-                assert ratios.shape == (40,)
-                assert row["ad"] == np.sum(ratios < run.config.ad_threshold)
-                assert not np.array_equal(ratios, run.spectrum(cell, 0))
-        assert {"parts.png", "samples.png"} <= figures
-        assert "attention=True: AD by the 0.05 rule is as expected in" in text
-        assert (tmp_path / "w" / "part_summary.csv").is_file()
-    if name == "plane":
-        assert "samples.png" in figures
-        assert "Remark 1: turned into" in text
-        (learned,) = [cell for cell in run.cells if cell.prior == "learned"]
-        batch = run.batch(learned, 0, 50)
-        before = run.nelbo(learned, 0, *batch)
-        after = run.nelbo(learned, 0, *batch, standard_prior=True)
-        np.testing.assert_allclose(after, before, rtol=1e-10)
-        (row,) = [row for row in run.results if row["cell"] == learned.name]
-        assert before.mean() == pytest.approx(row["nelbo"], rel=0.1)  # other draws of z
-        samples_of_the_prior_and_decoder(run, learned, batch[1][:1])
-    report_without_the_last_run(tmp_path / "w", capsys)
+    assert {"ad_against_r.png", "spectra.png", "training.png", "samples.png"} <= figures
+    assert "paper AD" in text
+
+
+def test_table5_trains_and_reports(tmp_path):
+    run, figures, text = swept("table5", tmp_path / "w", "--config.grid.attention=(True,)")
+    (cell,) = run.cells
+    run.metrics = [{"cell": cell.name, "step": step} for step in (0, 1, 2)]
+    assert [line["step"] for line in run.nelbo_metrics] == [1, 2]  # 0.3 of 2 steps rise
+    assert len(run.parts) == 2 * 5  # classes, of each run
+    assert {row["expected_ad"] for row in run.parts} == {1, 2, 3, 4, 5}
+    assert sum(row["fraction"] for row in run.counts) == pytest.approx(2 * 5.0, rel=1e-5)
+    for row in run.parts:
+        ratios = run.spectrum(cell, row["seed"], row["part"])
+        assert ratios.shape == (40,)
+        assert row["ad"] == np.sum(ratios < run.config.analysis.ad_threshold)
+        assert not np.array_equal(ratios, run.spectrum(cell, row["seed"]))
+    assert {"parts.png", "samples.png"} <= figures
+    assert "attention=True: AD by the 0.05 rule is as expected in" in text
+    assert (tmp_path / "w" / "part_summary.csv").is_file()
+
+
+def test_theorem2_trains_and_has_rates(tmp_path):
+    flags = ("--config.grid.t=(2,5)", "--config.grid.log_gamma=(-4.,-3.)")
+    swept("theorem2", tmp_path / "w", *flags, figures=False)
+    with open(tmp_path / "w" / "rates.csv", newline="") as file:
+        rates = list(csv.DictReader(file))
+    # Theorem 2: d - r + t, with d = 20 and r = 6.
+    assert [float(row["theory"]) for row in rates] == [16.0, 19.0]
+
+
+def test_plane_trains_and_reports(tmp_path):
+    run, figures, text = swept("plane", tmp_path / "w", "--config.grid.prior=('learned',)")
+    assert "samples.png" in figures
+    assert "Remark 1: turned into" in text
+    (learned,) = run.cells
+    assert learned.networks.prior == "learned"
+    batch = run.batch(learned, 0, 50)
+    before = run.nelbo(learned, 0, *batch)
+    after = run.nelbo(learned, 0, *batch, standard_prior=True)
+    np.testing.assert_allclose(after, before, rtol=1e-10)
+    (row,) = [row for row in run.results if row["seed"] == 0]
+    assert before.mean() == pytest.approx(row["nelbo"], rel=0.1)  # other draws of z
+    samples_of_the_prior_and_decoder(run, learned, batch[1][:1])
 
 
 def samples_of_the_prior_and_decoder(run, cell, c):
     """Samples given c have the moments of z ~ p(z | c) decoded, and of gamma on top."""
     n, params = 20_000, run.params(cell, 0)
-    prior = cell_networks(cell).prior
-    mean, logvar = (np.asarray(part) for part in prior(params, c.T))
-    z = mean.T + np.exp(0.5 * logvar.T) * np.random.default_rng(0).normal(size=(n, cell.kappa))
+    prior = networks_of(cell).prior
+    mean, logvar = (np.asarray(part) for part in prior(params, {"c": c.T}))
+    z = mean.T + np.exp(0.5 * logvar.T) * np.random.default_rng(0).normal(
+        size=(n, cell.sizes.kappa)
+    )
     many = np.repeat(c, n, axis=0)
     expected = run.decode(cell, 0, z.astype(np.float32), many)
     samples = run.generate(cell, 0, n, c)
@@ -150,35 +202,24 @@ def samples_of_the_prior_and_decoder(run, cell, c):
     np.testing.assert_allclose(noisy.var(axis=0), samples.var(axis=0) + gamma, rtol=0.05)
 
 
-def report_without_the_last_run(path, capsys):
-    """A run directory whose last run is not there yet can be reported on."""
-    with open(path / "results.csv", newline="") as file:
-        last = list(csv.DictReader(file))[-1]
-    for file in path.glob("*.csv"):
-        lines = file.read_text().splitlines(keepends=True)
-        start = f"{last['cell']},{last['seed']},"
-        file.write_text("".join(line for line in lines if not line.startswith(start)))
-    assert report.main(["report", str(path)]) == 0
-    assert "Not finished: 1 runs have no results yet" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_has_the_common_fields_and_states_its_command(path):
     config = load(path)
-    for name in ("steps", "batch_size", "n_train", "n_eval", "learning_rate", "hidden"):
-        assert name in config
-    for name in ("log_gamma_init", "save_every", "seeds", "seed", "protocol"):
-        assert name in config
+    for name in COMMON:
+        place = config
+        for part in name.split("."):
+            assert part in place
+            place = place[part]
     text = path.read_text()
     assert f"python -m mdvae.sweep --config configs/{path.name}" in text
     assert "CPU" in text
 
 
 def test_table1_is_the_published_table():
-    cells = make_cells(resolve(load(ROOT / "configs" / "table1.py")))
+    cells = make_cells(resolve(load(path_of("table1"))))
     published = published_rows("table1")
     assert len(make_groups(cells)) == 1
-    assert {(cell.kappa, cell.d, cell.r) for cell in cells} == {
+    assert {(cell.sizes.kappa, cell.sizes.d, cell.sizes.r) for cell in cells} == {
         (row["kappa"], row["d"], row["r"]) for row in published
     }
     assert len(cells) == len(published) == 18
@@ -190,9 +231,10 @@ def test_table1_is_the_published_table():
 
 
 def test_authors_protocol_of_table1_is_the_published_recipe():
-    config = load(ROOT / "configs" / "table1.py")
+    config = load(path_of("table1"))
     config.protocol = "authors"
     resolved = resolve(config)
-    assert resolved.batch_size == resolved.n_train == 100_000
-    assert (resolved.hidden, resolved.activation, resolved.output) == ((16,), "relu", "linear")
-    assert (resolved.steps, resolved.learning_rate, resolved.log_gamma_init) == (50_000, 0.005, 0.0)
+    networks, rate = resolved.networks, resolved.optimiser.learning_rate
+    assert resolved.batch_size == resolved.data.n_train == 100_000
+    assert (networks.hidden, networks.activation, networks.output) == ((16,), "relu", "linear")
+    assert (resolved.steps, rate, resolved.method.log_gamma_init) == (50_000, 0.005, 0.0)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from runs import SMALL, environment
 
 import mdvae
 
 ROOT = Path(__file__).parents[1]
 LAUNCH = ROOT / "launch"
-TINY = str(ROOT / "tests" / "configs" / "tiny.py")
+SHORT = ("--config.steps=5", "--config.grid.r=(3,)")
 
 # Starts the tasks of a step as SLURM would, one host; its code is the largest of theirs.
 SRUN = """#!/usr/bin/env bash
@@ -44,8 +45,8 @@ def cluster(tmp_path):
         (folder / name).chmod(0o755)
 
     def run(script, *args, **variables):
-        environment = {
-            **os.environ,
+        environment_here = {
+            **environment(),
             "PATH": f"{folder}:{os.environ['PATH']}",
             "PYTHON": sys.executable,
             "RUNS": str(tmp_path / "runs"),
@@ -53,7 +54,7 @@ def cluster(tmp_path):
         }
         command = ["bash", str(LAUNCH / script), *map(str, args)]
         return subprocess.run(
-            command, capture_output=True, text=True, env=environment, check=False, cwd=ROOT
+            command, capture_output=True, text=True, env=environment_here, check=False, cwd=ROOT
         )
 
     run.folder = tmp_path
@@ -61,17 +62,16 @@ def cluster(tmp_path):
 
 
 def test_local(cluster):
-    done = cluster("local.sh", TINY, "--config.steps=5", "--config.seeds=1")
+    done = cluster("local.sh", SMALL, *SHORT, "--config.seeds=1")
     assert done.returncode == 0, done.stderr
-    assert len(mdvae.load_run(cluster.folder / "runs" / "tiny").results) == 5
+    assert len(mdvae.load_run(cluster.folder / "runs" / "small").results) == 1
 
 
 def test_slurm_with_two_tasks_finishes(cluster):
-    small = ("--config.steps=5", "--config.seeds=1")
     variables = {"SLURM_NTASKS": "2", "SLURM_JOB_ID": str(os.getpid())}
-    done = cluster("slurm.sbatch", TINY, *small, **variables)
+    done = cluster("slurm.sbatch", SMALL, *SHORT, "--config.seeds=5", **variables)
     assert done.returncode == 0, done.stderr
-    assert len(mdvae.load_run(cluster.folder / "runs" / "tiny").results) == 5
+    assert len(mdvae.load_run(cluster.folder / "runs" / "small").results) == 5
     assert not (cluster.folder / "scontrol.said").exists()
 
 
@@ -81,7 +81,7 @@ def test_slurm_requeues_what_was_interrupted(cluster, code, requeued):
     stand_in.write_text(f"#!/usr/bin/env bash\nexit {code}\n")
     stand_in.chmod(0o755)
     variables = {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "42", "PYTHON": str(stand_in)}
-    done = cluster("slurm.sbatch", TINY, **variables)
+    done = cluster("slurm.sbatch", SMALL, **variables)
     assert done.returncode == (0 if requeued else code)
     said = cluster.folder / "scontrol.said"
     assert (said.read_text().split() if said.exists() else []) == (

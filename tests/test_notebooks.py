@@ -1,32 +1,22 @@
 """Notebooks run from start to end on a small run made here, and are committed with outputs."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from runs import TINY, finished_run
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-@pytest.fixture(scope="module")
-def run_directory(tmp_path_factory):
-    path = tmp_path_factory.mktemp("runs") / "tiny"
-    config = ROOT / "tests" / "configs" / "tiny.py"
-    command = [sys.executable, "-m", "mdvae.sweep", "--config", str(config), "--workdir", str(path)]
-    subprocess.run(command, check=True, capture_output=True)
-    return path
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 # What the client and its kernel warn about is not ours.
 @pytest.mark.filterwarnings("ignore")
-def test_notebook_runs(path, run_directory, monkeypatch):
-    monkeypatch.setenv("MDVAE_RUN", str(run_directory))
+def test_notebook_runs(path, monkeypatch):
+    monkeypatch.setenv("MDVAE_RUN", str(finished_run(TINY)[0]))
     # The strict arithmetic of the tests is for our code, not for a notebook's libraries.
     for name in [name for name in os.environ if name.startswith("JAX_NUMPY")]:
         monkeypatch.delenv(name)

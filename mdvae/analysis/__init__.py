@@ -1,1 +1,1 @@
-"""From arrays of a trained model to dimensions and intervals; never imports training."""
+"""From evaluations to dimensions: counts, rates, expectations, and statistics over seeds."""

@@ -72,7 +72,7 @@ def count_intervals(
     """95 % bootstrap intervals of both counts over evaluation samples.
 
     Args:
-        ratio_blocks: [kappa, blocks], ratios averaged over parts of the samples.
+        ratio_blocks: [kappa, blocks], ratios averaged over blocks of the samples.
 
     Returns:
         Lowest and highest count by the threshold, and by the gap rule (None where most draws

@@ -22,22 +22,8 @@ from mdvae.analysis.rates import (
 Row = dict[str, Any]
 RunKey = tuple[str, int]
 
-
-def ladder_families(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Cells at held log gammas, by what they are apart from it; each list by ascending level.
-
-    A cell at a single level is no ladder.
-    """
-    families: dict[str, dict[str, float]] = {}
-    for row in rows:
-        if row["log_gamma"] is not None:
-            family = row["cell"].replace(f"-log_gamma={row['log_gamma']:g}", "")
-            families.setdefault(family, {})[row["cell"]] = row["log_gamma"]
-    return {
-        family: sorted(cells, key=cells.__getitem__)
-        for family, cells in families.items()
-        if len(cells) > 1
-    }
+# The columns that estimates from the loss need.
+LOSSES = {"nelbo", "recon", "gamma"}
 
 
 def family_rates(
@@ -78,7 +64,8 @@ def _columns(name: str, estimate: Estimate) -> Row:
 def warnings_of(row: Row, threshold: float, in_ladder: bool = False) -> list[str]:
     """What a reader should know before trusting the dimension of a run, in plain words.
 
-    Each is "kind" or "kind: the numbers".
+    Each is a phrase, or "a phrase: the numbers". Columns that a method does not have are passed
+    over.
 
     Args:
         in_ladder: whether the run is at one of several held log gammas; the number of active
@@ -86,17 +73,20 @@ def warnings_of(row: Row, threshold: float, in_ladder: bool = False) -> list[str
     """
     if row["status"] != "ok":
         return ["diverged (the loss was not finite)"]
-    r_hat = row["r_hat_slope"]
+    has_losses = all(row.get(name) is not None for name in LOSSES)
+    r_hat = row.get("r_hat_slope")
     unknown = r_hat is None or not np.isfinite(r_hat)
-    learned = row["log_gamma"] is None
-    found = ["no valid window for the loss slope"] if unknown and (learned or in_ladder) else []
+    learned = row.get("log_gamma") is None
+    sloped = has_losses and (learned or in_ladder)
+    found = ["no valid window for the loss slope"] if unknown and sloped else []
     if in_ladder:
         return found
-    settled = row["recon"] / (row["d"] * row["gamma"])
-    if learned and abs(settled - 1.0) > 2 * SETTLED_TOLERANCE:
-        found.append(f"gamma had not settled: Recon / (d gamma) = {settled:.2f}")
-    if row["parts"] > 1:
-        # The counts are those of parts.csv, one for each part of the data.
+    if learned and has_losses:
+        settled = row["recon"] / (row["d"] * row["gamma"])
+        if abs(settled - 1.0) > 2 * SETTLED_TOLERANCE:
+            found.append(f"gamma had not settled: Recon / (d gamma) = {settled:.2f}")
+    if row["parts"] > 1 or "ad" not in row:
+        # Of several parts the counts are those of parts.csv, one for each.
         return found
     if row["ad_gap"] is None:
         found.append("the spectrum has no gap")
@@ -114,21 +104,26 @@ def add_estimates(
     metrics: Sequence[Row],
     blocks: Mapping[RunKey, np.ndarray],
     spectra: Mapping[RunKey, np.ndarray],
+    ladders: Mapping[str, Sequence[str]],
     threshold: float,
     min_gap: float,
 ) -> list[Row]:
     """Rows with r_hat_slope, r_hat_recon (each with _low and _high) and warnings added.
 
     With a learned gamma Recon / gamma is d by construction, so r_hat_recon is left empty there.
+
+    Args:
+        metrics: the lines of metrics.jsonl in which nelbo is what is minimised.
+        blocks, spectra: by run; see `family_rates`.
+        ladders: cells at several held log gammas, each list by ascending level.
     """
-    ladders: dict[RunKey, LadderRates] = {}
-    families = ladder_families(rows)
-    members = {cell for cells in families.values() for cell in cells}
-    for cells in families.values():
+    found: dict[RunKey, LadderRates] = {}
+    members = {cell for cells in ladders.values() for cell in cells}
+    for cells in ladders.values():
         for seed in sorted({row["seed"] for row in rows}):
             rates = family_rates(cells, [seed], rows, blocks, spectra, min_gap)
             if rates is not None:
-                ladders |= {(cell, seed): rates for cell in cells}
+                found |= {(cell, seed): rates for cell in cells}
     logged: dict[RunKey, list[Row]] = {}
     for line in metrics:
         logged.setdefault((line["cell"], line["seed"]), []).append(line)
@@ -136,9 +131,9 @@ def add_estimates(
     for row in rows:
         key = (row["cell"], row["seed"])
         slope = recon = UNKNOWN
-        if key in ladders:
-            slope, recon = ladders[key].r_hat_slope, ladders[key].r_hat_recon
-        elif row["log_gamma"] is None and row["status"] == "ok":
+        if key in found:
+            slope, recon = found[key].r_hat_slope, found[key].r_hat_recon
+        elif row.get("log_gamma") is None and row["status"] == "ok" and row.keys() >= LOSSES:
             lines = logged.get(key, [])
             columns = [
                 np.array([line[name] for line in lines], np.float64)
@@ -146,7 +141,8 @@ def add_estimates(
             ]
             slope = trajectory_rates(*columns, d=row["d"]).r_hat
         row = {k: v for k, v in row.items() if k != "warnings"}
-        row |= _columns("r_hat_slope", slope) | _columns("r_hat_recon", recon)
+        if row.keys() >= LOSSES:
+            row |= _columns("r_hat_slope", slope) | _columns("r_hat_recon", recon)
         warnings = warnings_of(row, threshold, row["cell"] in members)
         done.append({**row, "warnings": "; ".join(warnings)})
     return done

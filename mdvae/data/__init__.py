@@ -1,1 +1,1 @@
-"""Data sets as pure functions of a key and a cell."""
+"""Data sets as pure functions of a key and settings; a file for each kind."""

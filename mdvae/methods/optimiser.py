@@ -1,43 +1,49 @@
-"""Adam under the papers' one-cycle schedule, its peak rate a number that may differ per run."""
+"""Optimiser kind "adam": Adam under the papers' one-cycle schedule, its peak rate a number."""
 
-from typing import Any, NamedTuple
+import dataclasses
 
 import jax
 import optax
 
-PyTree = Any
+from mdvae.data.base import PyTree
+from mdvae.methods.base import Numbers, Optimiser, OptimiserKind
+from mdvae.settings.fields import ABOVE_ZERO, BETWEEN, Section, fixed, number
+from mdvae.settings.registry import OPTIMISERS
 
 # The papers' schedule: a cosine from peak / 25 up to the peak, then down to peak / 25 / 1e4.
 START_DIVISOR, END_DIVISOR = 25.0, 1e4
 
 
-class OneCycleAdam(NamedTuple):
-    """Adam's direction (optax) and the schedule as a fraction of its peak.
+@dataclasses.dataclass(frozen=True)
+class Adam(Section):
+    """Adam with optax's (and the papers') b1 = 0.9, b2 = 0.999, eps = 1e-8.
 
     Attributes:
-        adam: with optax's (and the papers') b1 = 0.9, b2 = 0.999, eps = 1e-8.
-        schedule: step -> fraction of the peak rate.
+        learning_rate: the peak of a one-cycle cosine schedule over all steps.
+        warmup: the fraction of the steps after which the peak is reached.
     """
 
-    adam: optax.GradientTransformation
-    schedule: optax.Schedule
+    learning_rate: float = number(0.005, ABOVE_ZERO)
+    warmup: float = fixed(0.3, BETWEEN)
 
-    def init(self, params: PyTree) -> PyTree:
-        """The optimiser's state."""
-        return self.adam.init(params)
+
+def make(settings: Adam, steps: int) -> Optimiser:
+    """The optimiser of a run of so many steps; the peak rate is `numbers["learning_rate"]`."""
+    adam = optax.scale_by_adam()
+    schedule = optax.cosine_onecycle_schedule(
+        steps, 1.0, settings.warmup, START_DIVISOR, END_DIVISOR
+    )
 
     def update(
-        self, params: PyTree, grads: PyTree, state: PyTree, step: jax.Array, peak: jax.Array
+        params: PyTree, grads: PyTree, state: PyTree, step: jax.Array, numbers: Numbers
     ) -> tuple[PyTree, PyTree]:
-        """One step: new params and state."""
         # Optax mixes integer counts with floats on purpose; our own arithmetic stays strict.
         with jax.numpy_dtype_promotion("standard"):
-            directions, state = self.adam.update(grads, state, params)
-            rate = peak * self.schedule(step)
+            directions, state = adam.update(grads, state, params)
+            rate = numbers["learning_rate"] * schedule(step)
         return jax.tree.map(lambda p, u: p - rate * u, params, directions), state
 
+    return Optimiser(adam.init, update)
 
-def one_cycle_adam(steps: int, warmup: float) -> OneCycleAdam:
-    """The optimiser for a run of `steps` steps that rises during the fraction `warmup` of them."""
-    schedule = optax.cosine_onecycle_schedule(steps, 1.0, warmup, START_DIVISOR, END_DIVISOR)
-    return OneCycleAdam(optax.scale_by_adam(), schedule)
+
+OPTIMISERS.add("adam", OptimiserKind(settings=Adam, make=make))

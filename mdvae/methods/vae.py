@@ -1,104 +1,117 @@
-"""The kappa-simple VAE and CVAE of CVAE-dims, Definition 1, log gamma a learned or held scalar."""
+"""Method "vae": the kappa-simple VAE and CVAE of CVAE-dims, Definition 1.
 
+log gamma, the log variance of the decoder, is a learned or a held scalar.
+"""
+
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from mdvae import distributions, objective
-from mdvae.data.whitening import apply_whitening, identity
-from mdvae.grid import Cell, Group
-from mdvae.methods import INPUT, Batch, Evaluation, Hparams, Info, Method, TrainState
-from mdvae.methods.optimiser import one_cycle_adam
-from mdvae.networks import Networks, conditional_networks, mlp_networks
-from mdvae.networks.mlp import Condition, Gaussian
+from mdvae.data.base import FEATURE_MAJOR, Batch
+from mdvae.methods import distributions, objective
+from mdvae.methods.base import Method, MethodKind, Numbers, TrainState, networks_of, numbers_of
+from mdvae.networks.base import Networks, Params, Stats
+from mdvae.settings.fields import (
+    FRACTION,
+    NUMBER_RULE,
+    OPTIONAL_NUMBER,
+    ConfigError,
+    Section,
+    number,
+    one_of,
+    static,
+)
+from mdvae.settings.grid import Cell, Group, Named
+from mdvae.settings.registry import DATA, METHODS, OPTIMISERS
 
-Params = Any
+MODELS = ("vae", "cvae")
 
 
-def cell_networks(cell: Cell) -> Networks:
-    """The networks of a cell at its true shapes."""
-    return sized_networks(cell, cell.kappa, cell.d, cell.c)
+@dataclasses.dataclass(frozen=True)
+class VAE(Section):
+    """Settings of the model and of its loss.
 
-
-def sized_networks(cell: Cell, kappa: int, d: int, c: int) -> Networks:
-    """A cell's kind of networks at other widths, such as its group's padded ones.
-
-    Where the encoder is fed whitened data, params have the map as "input": the identity at first.
+    Attributes:
+        model: "vae", which ignores the condition, or "cvae".
+        log_gamma_init: initial value of the decoder's learned log variance.
+        log_gamma: the level at which it is held; None where it is learned.
+        anneal: where log gamma is held, the fraction of the steps in which it moves linearly from
+            log_gamma_init to its level; 0 holds it there from the start.
+        kl_warmup: fraction of the steps in which the weight of the KL rises from 0 to 1.
     """
-    layers = (cell.hidden, cell.decoder_hidden, cell.activation, cell.output)
-    if cell.model == "vae":
-        mlp = mlp_networks(kappa, d, *layers)
-    else:
-        options = (cell.prior, cell.attention, cell.attention_hidden)
-        mlp = conditional_networks(kappa, d, c, *layers, *options)
-    if cell.encoder_input == "raw":
-        return mlp
 
-    def init(key: jax.Array) -> Params:
-        return {**mlp.init(key), INPUT: identity(d)}
-
-    def encode(params: Params, x_DB: jax.Array, c_CB: Condition = None) -> Gaussian:
-        return mlp.encode(params, apply_whitening(params[INPUT], x_DB), c_CB)
-
-    return mlp._replace(init=init, encode=encode)
+    model: str = static("vae", one_of(MODELS))
+    log_gamma_init: float = number(0.0, NUMBER_RULE)
+    log_gamma: float | None = number(None, OPTIONAL_NUMBER)
+    anneal: float = number(0.0, FRACTION)
+    kl_warmup: float = number(0.0, FRACTION)
 
 
-def _split(params: Params) -> tuple[Params, Params]:
-    """Params that are trained, and those that are not."""
-    trained = {name: part for name, part in params.items() if name != INPUT}
-    return trained, {name: part for name, part in params.items() if name == INPUT}
-
-
-def vae(group: Group, steps: int, warmup: float, ad_threshold: float = 0.05) -> Method:
-    """The method for a group's cells.
-
-    Args:
-        group: sets the padded widths and the networks' static choices.
-        steps, warmup: length of the one-cycle schedule and the fraction in which it rises.
-        ad_threshold: of the paper's rule, for the count of each sample.
-    """
-    networks = sized_networks(group.cells[0], group.kappa, group.d, group.c)
-    optimiser = one_cycle_adam(steps, warmup)
+def make(group: Group, steps: int, networks: Networks) -> Method:
+    """The method for a group's cells; the first sets what they share."""
+    cell, sizes = group.cells[0], group.sizes
+    optimiser = OPTIMISERS.find(cell.optimiser.kind).make(cell.optimiser, steps)
+    sample_axis = DATA.find(cell.data.kind).sample_axis
+    threshold = cell.analysis.ad_threshold
 
     def init(key: jax.Array, cell: Cell) -> TrainState:
-        params = {**cell_networks(cell).init(key), "log_gamma": jnp.zeros(())}
-        return TrainState(params, optimiser.init(_split(params)[0]), jnp.zeros((), jnp.int32))
+        params, stats = networks_of(cell).init(key)
+        params = {**params, "log_gamma": jnp.zeros(())}
+        return TrainState(params, stats, optimiser.init(params), jnp.zeros((), jnp.int32))
+
+    def start(state: TrainState, numbers: Numbers) -> TrainState:
+        return state._replace(params={**state.params, "log_gamma": numbers["log_gamma_start"]})
 
     def noise(key: jax.Array, batch_size: int) -> jax.Array:
-        return jax.random.normal(key, (group.kappa, batch_size))
+        return jax.random.normal(key, (sizes.kappa, batch_size))
+
+    def masked(x_hat: jax.Array, d: jax.Array) -> jax.Array:
+        """x_hat without its padding; only vectors are padded."""
+        if sample_axis != FEATURE_MAJOR:
+            return x_hat
+        mask_D = (jnp.arange(sizes.d, dtype=d.dtype) < d).astype(x_hat.dtype)
+        return x_hat * mask_D[:, None]
 
     def terms(
-        params: Params, batch: Batch, noise_KB: jax.Array, hparams: Hparams
-    ) -> tuple[objective.Terms, jax.Array]:
-        """The loss, and the log ratio of encoder to prior variance."""
-        x_DB, c_CB = batch["x"], batch.get("c")
-        mask_K = (jnp.arange(group.kappa, dtype=jnp.float32) < hparams.kappa).astype(x_DB.dtype)
-        mask_D = (jnp.arange(group.d, dtype=jnp.float32) < hparams.d).astype(x_DB.dtype)
-        mean_KB, logvar_KB = networks.encode(params, x_DB, c_CB)
-        z_KB = distributions.reparameterise(mean_KB, logvar_KB, noise_KB) * mask_K[:, None]
-        x_hat_DB = networks.decode(params, z_KB, c_CB) * mask_D[:, None]
-        shape = (params["log_gamma"], hparams.d)
-        if networks.prior is None:
-            return objective.gaussian_terms(x_DB, x_hat_DB, mean_KB, logvar_KB, *shape), logvar_KB
-        prior = networks.prior(params, c_CB)
-        found = objective.gaussian_terms(x_DB, x_hat_DB, mean_KB, logvar_KB, *shape, *prior)
-        return found, logvar_KB - prior[1]
-
-    def loss(
-        trained: Params,
-        fixed: Params,
+        params: Params,
+        stats: Stats,
         batch: Batch,
         noise_KB: jax.Array,
-        hparams: Hparams,
+        numbers: Numbers,
+        train: bool,
+    ) -> tuple[objective.Terms, jax.Array, Stats]:
+        """The loss, the ratios of encoder to prior variance, and new stats."""
+        x = batch["x"]
+        kappa = numbers["kappa"]
+        mask_K = (jnp.arange(sizes.kappa, dtype=kappa.dtype) < kappa).astype(x.dtype)
+        posterior, stats = networks.encode(params, stats, batch, train)
+        z_KB = distributions.sample(posterior, noise_KB) * mask_K[:, None]
+        x_hat, stats = networks.decode(params, stats, z_KB, batch, train)
+        recon_B = objective.squared_error(x, masked(x_hat, numbers["d"]), sample_axis)
+        prior = None if networks.prior is None else networks.prior(params, batch)
+        kl_B = distributions.kl(posterior, prior)
+        found = objective.gaussian_terms(recon_B, kl_B, params["log_gamma"], numbers["d"])
+        return found, distributions.spectrum(posterior, prior, mask_K), stats
+
+    def loss(
+        params: Params,
+        stats: Stats,
+        batch: Batch,
+        noise_KB: jax.Array,
+        numbers: Numbers,
         kl_weight: jax.Array,
-    ) -> tuple[jax.Array, Info]:
-        params = {**trained, **fixed}
-        example_terms, _ = terms(params, batch, noise_KB, hparams)
-        nelbo = jnp.mean(example_terms.nelbo)
-        recon, kl = jnp.mean(example_terms.recon), jnp.mean(example_terms.kl)
-        info = Info(nelbo=nelbo, recon=recon, kl=kl, log_gamma=params["log_gamma"])
-        return jnp.mean(example_terms.nll) + kl_weight * kl, info
+    ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Stats]]:
+        found, _, stats = terms(params, stats, batch, noise_KB, numbers, train=True)
+        kl = jnp.mean(found.kl)
+        info = {
+            "nelbo": jnp.mean(found.nelbo),
+            "recon": jnp.mean(found.recon),
+            "kl": kl,
+            "log_gamma": params["log_gamma"],
+        }
+        return jnp.mean(found.nll) + kl_weight * kl, (info, stats)
 
     def ramp(step: jax.Array, fraction: jax.Array) -> jax.Array:
         """Rises from 0 to 1 in a fraction of the steps; 1 throughout for the fraction 0."""
@@ -106,41 +119,85 @@ def vae(group: Group, steps: int, warmup: float, ad_threshold: float = 0.05) -> 
         return jnp.where(fraction > 0, jnp.minimum(risen, 1.0), 1.0)
 
     def step(
-        state: TrainState, batch: Batch, noise_KB: jax.Array, hparams: Hparams
-    ) -> tuple[TrainState, Info]:
-        share = ramp(state.step, hparams.anneal)
-        level = hparams.log_gamma_init + share * (hparams.log_gamma - hparams.log_gamma_init)
-        is_held = hparams.held > 0
-        log_gamma = jnp.where(is_held, level, state.params["log_gamma"])
-        trained, fixed = _split({**state.params, "log_gamma": log_gamma})
-        kl_weight = ramp(state.step, hparams.kl_warmup)
+        state: TrainState, batch: Batch, noise_KB: jax.Array, numbers: Numbers
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        risen = ramp(state.step, numbers["anneal"])
+        start, end = numbers["log_gamma_init"], numbers["log_gamma"]
+        is_held = numbers["held"] > 0
+        log_gamma = jnp.where(is_held, start + risen * (end - start), state.params["log_gamma"])
+        params = {**state.params, "log_gamma": log_gamma}
+        kl_weight = ramp(state.step, numbers["kl_warmup"])
         gradient = jax.grad(loss, has_aux=True)
-        grads, info = gradient(trained, fixed, batch, noise_KB, hparams, kl_weight)
+        grads, (info, stats) = gradient(params, state.stats, batch, noise_KB, numbers, kl_weight)
         # A parameter whose gradient is always zero is left alone by Adam.
         grads["log_gamma"] = jnp.where(is_held, 0.0, grads["log_gamma"])
-        trained, opt_state = optimiser.update(
-            trained, grads, state.opt_state, state.step, hparams.learning_rate
-        )
-        return TrainState({**trained, **fixed}, opt_state, state.step + 1), info
+        params, opt = optimiser.update(params, grads, state.opt, state.step, numbers)
+        return TrainState(params, stats, opt, state.step + 1), info
 
-    def evaluate(
-        state: TrainState, batch: Batch, noise_KB: jax.Array, hparams: Hparams
-    ) -> Evaluation:
-        example_terms, log_ratio_KB = terms(state.params, batch, noise_KB, hparams)
-        ratio_KB = jnp.exp(log_ratio_KB)
-        active_B = jnp.sum(ratio_KB < ad_threshold, axis=0, dtype=jnp.int32)
-        fractions_A = jnp.mean(jax.nn.one_hot(active_B, group.kappa + 1), axis=0)
-        return Evaluation(
-            nelbo=jnp.mean(example_terms.nelbo),
-            recon=jnp.mean(example_terms.recon),
-            kl=jnp.mean(example_terms.kl),
-            log_gamma=state.params["log_gamma"],
-            ratios=jnp.mean(ratio_KB, axis=1),
-            # A run that diverged has no counts; not being below a threshold is not inactivity.
-            ad_fractions=jnp.where(jnp.all(jnp.isfinite(ratio_KB)), fractions_A, jnp.nan),
-            nelbo_blocks=objective.block_means(example_terms.nelbo),
-            recon_blocks=objective.block_means(example_terms.recon),
-            ratio_blocks=objective.block_means(ratio_KB),
+    def score(
+        state: TrainState, batch: Batch, noise_KB: jax.Array, numbers: Numbers
+    ) -> dict[str, jax.Array]:
+        """recon, kl, nelbo [batch]; ratio [kappa, batch]; active [kappa + 1, batch]; log_gamma.
+
+        active is 1 where a sample has so many ratios below the threshold of the paper's rule.
+        """
+        found, ratio_KB, _ = terms(state.params, state.stats, batch, noise_KB, numbers, train=False)
+        active_B = jnp.sum(ratio_KB < threshold, axis=0, dtype=jnp.int32)
+        active_AB = jax.nn.one_hot(active_B, sizes.kappa + 1, axis=0, dtype=ratio_KB.dtype)
+        # A run that diverged has no counts; not being below a threshold is not inactivity.
+        finite_B = jnp.all(jnp.isfinite(ratio_KB), axis=0)
+        return {
+            "nelbo": found.nelbo,
+            "recon": found.recon,
+            "kl": found.kl,
+            "log_gamma": state.params["log_gamma"],
+            "ratio": ratio_KB,
+            "active": jnp.where(finite_B[None], active_AB, jnp.nan),
+        }
+
+    return Method(
+        init,
+        start,
+        noise,
+        step,
+        score,
+        logged=("nelbo", "recon", "kl", "log_gamma"),
+        blocks=("nelbo", "recon", "ratio"),
+    )
+
+
+def numbers(cell: Cell) -> dict[str, float]:
+    """A cell's numbers; "held" is 1 where log gamma is held, "log_gamma" 0 where it is not."""
+    own = cell.method
+    held = own.log_gamma is not None
+    level = own.log_gamma if held else 0.0
+    plain = dataclasses.replace(cell, method=dataclasses.replace(own, log_gamma=level))
+    start = own.log_gamma_init if own.anneal or not held else level
+    return {**numbers_of(plain), "held": float(held), "log_gamma_start": float(start)}
+
+
+def _check(cell: Cell, named: Named) -> None:
+    """Refuses settings that have no effect on one another."""
+    own: Any = cell.method
+    if own.anneal and own.log_gamma is None:
+        raise ConfigError(
+            f"{named('anneal')}: has no effect without levels to anneal to; add the axis"
+            " grid.log_gamma, or remove it"
+        )
+    if own.log_gamma is not None and not own.anneal and "log_gamma_init" in dict(cell.point):
+        raise ConfigError(
+            f"{named('log_gamma_init')}: has no effect beside log_gamma, which is held from the"
+            " start; remove one, or set anneal"
         )
 
-    return Method(init, noise, step, evaluate, networks)
+
+METHODS.add(
+    "vae",
+    MethodKind(
+        settings=VAE,
+        make=make,
+        numbers=numbers,
+        told=lambda settings: settings.model == "cvae",
+        check=_check,
+    ),
+)

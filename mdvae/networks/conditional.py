@@ -11,10 +11,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mdvae.networks.mlp import Condition, Gaussian, Linear, Networks, activate, sigmoid
-
-Params = Any
-PRIOR = "prior"
+from mdvae.data.base import Batch
+from mdvae.networks.base import Diagonal, Networks, Params, Posterior, Stats
+from mdvae.networks.layers import Linear, activate, output_of, sigmoid
+from mdvae.settings.grid import Sizes
 
 
 class Joint(nn.Module):
@@ -85,8 +85,7 @@ class ConditionalDecoder(nn.Module):
         h_HB = activate(self.activation, Joint((self.hidden[0],))(z_KB, f_KB))
         for width in self.hidden[1:]:
             h_HB = activate(self.activation, Linear((width,))(h_HB))
-        x_hat_DB = Linear((self.d,), name="mean")(h_HB)
-        return sigmoid(x_hat_DB) if self.output == "sigmoid" else x_hat_DB
+        return output_of(self.output, Linear((self.d,), name="mean")(h_HB))
 
 
 class ConditionalPrior(nn.Module):
@@ -103,89 +102,51 @@ class ConditionalPrior(nn.Module):
         return heads_2KB[0], heads_2KB[1]
 
 
-def conditional_networks(
-    kappa: int,
-    d: int,
-    c: int,
-    hidden: tuple[int, ...],
-    decoder_hidden: tuple[int, ...],
-    activation: str,
-    output: str,
-    prior: str,
-    attention: bool,
-    attention_hidden: int,
-) -> Networks:
-    """Encoder, decoder and prior of a CVAE.
+def conditional_networks(settings: Any, sizes: Sizes) -> Networks:
+    """Encoder, decoder and prior of a CVAE, fed raw x.
 
     Args:
-        kappa, d, c: widths of z, x and the condition; the padded ones where params are padded.
-        hidden: widths of the encoder's hidden layers, at least one; the first is also that of its
-            MLP on c, and of the prior's.
-        decoder_hidden: of the decoder's, the first also of its MLP on c; () mirrors the encoder's.
-        activation: of the hidden layers, one of `rules.ACTIVATIONS`.
-        output: of the decoder, one of `rules.OUTPUTS`.
-        prior: "learned", or "standard" for N(0, I).
-        attention: whether weights from c multiply z.
-        attention_hidden: width of the attention's hidden layer; 0 takes the encoder's first.
+        settings: of kind "mlp" (`mlp.MLP`), with at least one hidden layer; the first is also the
+            width of the MLPs on c of the encoder and the prior, the decoder's first of its own.
+        sizes: widths of z, x and the condition; the padded ones where params are padded.
     """
-    decoder_hidden = decoder_hidden or hidden[::-1]
+    kappa, d, c = sizes.kappa, sizes.d, sizes.c
+    hidden, activation = settings.hidden, settings.activation
     encoder = ConditionalEncoder(kappa, hidden, activation)
     decoder = ConditionalDecoder(
-        d, kappa, decoder_hidden, activation, output, attention, attention_hidden or hidden[0]
+        d,
+        kappa,
+        settings.decoder_hidden or hidden[::-1],
+        activation,
+        settings.output,
+        settings.attention,
+        settings.attention_hidden or hidden[0],
     )
     prior_net = ConditionalPrior(kappa, hidden[0], activation)
 
-    def init(key: jax.Array) -> Params:
+    def init(key: jax.Array) -> tuple[Params, Stats]:
         key_encoder, key_decoder, key_prior = jax.random.split(key, 3)
         x, z, condition = jnp.zeros((d, 1)), jnp.zeros((kappa, 1)), jnp.zeros((c, 1))
         params = {
             "encoder": encoder.init(key_encoder, x, condition)["params"],
             "decoder": decoder.init(key_decoder, z, condition)["params"],
         }
-        if prior == "learned":
-            params[PRIOR] = prior_net.init(key_prior, condition)["params"]
-        return params
+        if settings.prior == "learned":
+            params["prior"] = prior_net.init(key_prior, condition)["params"]
+        return params, {}
 
-    def prior_of(params: Params, c_CB: Condition) -> Gaussian:
-        mean_KB, logvar_KB = prior_net.apply({"params": params}, c_CB)
-        return jnp.asarray(mean_KB), jnp.asarray(logvar_KB)
+    def encode(params: Params, stats: Stats, batch: Batch, _: bool) -> tuple[Posterior, Stats]:
+        mean_KB, logvar_KB = encoder.apply({"params": params["encoder"]}, batch["x"], batch["c"])
+        return Diagonal(jnp.asarray(mean_KB), jnp.asarray(logvar_KB)), stats
 
-    def encode(params: Params, x_DB: jax.Array, c_CB: Condition) -> Gaussian:
-        own = params["encoder"]
-        heads = encoder.apply({"params": own}, x_DB, c_CB)
-        mean_KB, logvar_KB = jnp.asarray(heads[0]), jnp.asarray(heads[1])
-        if PRIOR not in own:
-            return mean_KB, logvar_KB
-        prior_mean_KB, prior_logvar_KB = prior_of(own[PRIOR], c_CB)
-        scale_KB = jnp.exp(-0.5 * prior_logvar_KB)
-        return (mean_KB - prior_mean_KB) * scale_KB, logvar_KB - prior_logvar_KB
+    def decode(
+        params: Params, stats: Stats, z_KB: jax.Array, batch: Batch, _: bool
+    ) -> tuple[jax.Array, Stats]:
+        x_hat_DB = decoder.apply({"params": params["decoder"]}, z_KB, batch["c"])
+        return jnp.asarray(x_hat_DB), stats
 
-    def decode(params: Params, z_KB: jax.Array, c_CB: Condition) -> jax.Array:
-        own = params["decoder"]
-        if PRIOR in own:
-            mean_KB, logvar_KB = prior_of(own[PRIOR], c_CB)
-            z_KB = mean_KB + jnp.exp(0.5 * logvar_KB) * z_KB
-        return jnp.asarray(decoder.apply({"params": own}, z_KB, c_CB))
+    def prior(params: Params, batch: Batch) -> Diagonal:
+        mean_KB, logvar_KB = prior_net.apply({"params": params["prior"]}, batch["c"])
+        return Diagonal(jnp.asarray(mean_KB), jnp.asarray(logvar_KB))
 
-    def learned_prior(params: Params, c_CB: Condition) -> Gaussian:
-        return prior_of(params[PRIOR], c_CB)
-
-    return Networks(init, encode, decode, learned_prior if prior == "learned" else None)
-
-
-def to_standard_prior(params: Params) -> Params:
-    """A CVAE with a learned prior as one with the prior N(0, I): Remark 1 of CVAE-dims.
-
-    z becomes its own deviation from the prior, (z - m(c)) / s(c): the encoder subtracts and divides
-    after it has run, the decoder undoes that before it runs. Loss and generated distribution stay
-    what they are. The networks' functions take the new params as they took the old ones, apart from
-    `prior`, which is N(0, I) now.
-
-    Raises:
-        ValueError: where there is no learned prior.
-    """
-    if PRIOR not in params:
-        raise ValueError("params: have no learned prior; their prior is N(0, I) already")
-    rest = {name: part for name, part in params.items() if name != PRIOR}
-    moved = {name: {**params[name], PRIOR: params[PRIOR]} for name in ("encoder", "decoder")}
-    return {**rest, **moved}
+    return Networks(init, encode, decode, prior if settings.prior == "learned" else None)

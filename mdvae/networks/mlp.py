@@ -1,76 +1,71 @@
-"""MLP encoder and decoder.
+"""Networks kind "mlp": MLPs on vectors, with a condition where the method gives them one.
 
-All arrays are feature-major, [width, batch]. The gradient of a kernel contracts over the batch,
-which is then the contiguous axis of both factors: a training step on a CPU takes half the time
-of the usual layout, and a GPU does not mind.
+All arrays are feature-major, [width, batch]; see `layers`. The networks of a CVAE are in
+`conditional`.
 """
 
-import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 
-Params = Any
+from mdvae.data.base import Batch
+from mdvae.data.whitening import apply_whitening, fit_whitening, identity
+from mdvae.networks.base import Diagonal, Networks, NetworksKind, Params, Posterior, Stats
+from mdvae.networks.conditional import conditional_networks
+from mdvae.networks.layers import FUNCTIONS, OUTPUTS, Linear, activate, output_of
+from mdvae.settings.fields import (
+    TRUTH,
+    ConfigError,
+    Section,
+    one_of,
+    required,
+    static,
+    whole,
+    widths,
+)
+from mdvae.settings.grid import Cell, Named, Sizes
+from mdvae.settings.registry import NETWORKS
+
+PRIORS = ("standard", "learned")
+ENCODER_INPUTS = ("whitened", "raw")
+# The name of the fitted map in stats.
+INPUT = "input"
 
 
-class Linear(nn.Module):
-    """y = W^T x + b over the first axis; kernel [inputs, *features], bias [*features].
+@dataclasses.dataclass(frozen=True)
+class MLP(Section):
+    """Encoder and decoder of fully connected layers.
 
-    Both start uniform on +-bound, by default 1/sqrt(inputs), as the published models did.
+    Attributes:
+        kappa: width of the latent z.
+        prior: of a CVAE: "standard", N(0, I), or "learned", p(z | c).
+        attention: whether a CVAE's decoder weighs z by sigmoids of an MLP of c.
+        attention_hidden: width of that MLP; 0 takes that of the encoder's first hidden layer.
+        hidden, decoder_hidden: hidden layers of the encoder, from x to z, and of the decoder, from
+            z to x; an empty decoder_hidden mirrors hidden.
+        activation, output: of all hidden layers, and of the decoder.
+        encoder_input: "whitened" feeds the encoder training data of zero mean and unit covariance
+            (see `data.whitening`), "raw" feeds it x; the decoder always models x.
     """
 
-    features: tuple[int, ...]
-    bound: float | None = None
-    use_bias: bool = True
-
-    @nn.compact
-    def __call__(self, x_IB: jax.Array) -> jax.Array:
-        inputs, batch = x_IB.shape
-        bound = self.bound or 1.0 / math.sqrt(inputs)
-
-        def uniform(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-            return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
-
-        kernel = self.param("kernel", uniform, (inputs, *self.features))
-        flat_IF = kernel.reshape(inputs, -1)
-        # Reconstruction errors of 1e-5 need full float32 products where the default is TF32.
-        y_FB = lax.dot_general(
-            flat_IF, x_IB, (((0,), (0,)), ((), ())), precision=lax.Precision.HIGHEST
-        )
-        if self.use_bias:
-            y_FB = y_FB + self.param("bias", uniform, self.features).reshape(-1, 1)
-        return y_FB.reshape(*self.features, batch)
-
-
-class PReLU(nn.Module):
-    """max(0, x) + a min(0, x) with one learned slope a, starting at 1/4."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        slope = self.param("slope", nn.initializers.constant(0.25), ())
-        return jnp.where(x >= 0, x, slope * x)
-
-
-def sigmoid(x: jax.Array) -> jax.Array:
-    """1 / (1 + exp(-x)) as a tanh, which is a quarter faster on a CPU with its gradient."""
-    return 0.5 * jnp.tanh(0.5 * x) + 0.5
-
-
-def activate(name: str, x: jax.Array) -> jax.Array:
-    """An activation by name; "prelu" makes a parameter in the module that calls."""
-    if name == "prelu":
-        return PReLU()(x)
-    functions: dict[str, Callable[[jax.Array], jax.Array]] = {
-        "relu": jax.nn.relu,
-        "tanh": jnp.tanh,
-        "softplus": jax.nn.softplus,
-        "linear": lambda y: y,
-    }
-    return functions[name](x)
+    kappa: int = required(whole(1))
+    prior: str = static("standard", one_of(PRIORS))
+    attention: bool = static(False, TRUTH)
+    attention_hidden: int = static(0, whole(0))
+    hidden: tuple[int, ...] = static(
+        (64,), widths("a tuple of layer widths of 1 or more, such as (64,)")
+    )
+    decoder_hidden: tuple[int, ...] = static(
+        (), widths("a tuple of layer widths of 1 or more, or () to mirror hidden")
+    )
+    activation: str = static("relu", one_of(tuple(FUNCTIONS)))
+    encoder_input: str = static("whitened", one_of(ENCODER_INPUTS))
+    output: str = static("sigmoid", one_of(OUTPUTS))
 
 
 class MLPEncoder(nn.Module):
@@ -102,63 +97,84 @@ class MLPDecoder(nn.Module):
         h_HB = z_KB
         for width in self.hidden:
             h_HB = activate(self.activation, Linear((width,))(h_HB))
-        x_hat_DB = Linear((self.d,), name="mean")(h_HB)
-        return sigmoid(x_hat_DB) if self.output == "sigmoid" else x_hat_DB
+        return output_of(self.output, Linear((self.d,), name="mean")(h_HB))
 
 
-Condition = jax.Array | None  # c_CB, or None for a model without one
-Gaussian = tuple[jax.Array, jax.Array]  # mean_KB, logvar_KB
-
-
-class Networks(NamedTuple):
-    """Pure functions of params {"encoder": ..., "decoder": ...}, and "prior" where it is learned.
-
-    Attributes:
-        init: key -> params.
-        encode: (params, x_DB, c_CB) -> mean_KB, logvar_KB of q(z | x, c).
-        decode: (params, z_KB, c_CB) -> x_hat_DB.
-        prior: (params, c_CB) -> mean_KB, logvar_KB of p(z | c); None for N(0, I).
-    """
-
-    init: Callable[[jax.Array], Params]
-    encode: Callable[[Params, jax.Array, Condition], Gaussian]
-    decode: Callable[[Params, jax.Array, Condition], jax.Array]
-    prior: Callable[[Params, Condition], Gaussian] | None = None
-
-
-def mlp_networks(
-    kappa: int,
-    d: int,
-    hidden: tuple[int, ...],
-    decoder_hidden: tuple[int, ...],
-    activation: str,
-    output: str,
-) -> Networks:
-    """An encoder and a decoder.
+def mlp_networks(settings: MLP, sizes: Sizes) -> Networks:
+    """An encoder and a decoder without a condition, fed raw x.
 
     Args:
-        kappa, d: widths of z and x; the padded ones where params are padded.
-        hidden: widths of the encoder's hidden layers, from x to z; () is a linear model.
-        decoder_hidden: of the decoder's, from z to x; () mirrors the encoder's.
-        activation: of the hidden layers, one of `rules.ACTIVATIONS`.
-        output: of the decoder, one of `rules.OUTPUTS`.
+        sizes: widths of z and x; the padded ones where params are padded.
     """
-    encoder = MLPEncoder(kappa, hidden, activation)
-    decoder = MLPDecoder(d, decoder_hidden or hidden[::-1], activation, output)
+    kappa, d = sizes.kappa, sizes.d
+    hidden, decoder_hidden = settings.hidden, settings.decoder_hidden or settings.hidden[::-1]
+    encoder = MLPEncoder(kappa, hidden, settings.activation)
+    decoder = MLPDecoder(d, decoder_hidden, settings.activation, settings.output)
 
-    def init(key: jax.Array) -> Params:
+    def init(key: jax.Array) -> tuple[Params, Stats]:
         key_encoder, key_decoder = jax.random.split(key)
-        return {
+        params = {
             "encoder": encoder.init(key_encoder, jnp.zeros((d, 1)))["params"],
             "decoder": decoder.init(key_decoder, jnp.zeros((kappa, 1)))["params"],
         }
+        return params, {}
 
-    def encode(params: Params, x_DB: jax.Array, _: Condition = None) -> Gaussian:
-        mean_KB, logvar_KB = encoder.apply({"params": params["encoder"]}, x_DB)
-        return jnp.asarray(mean_KB), jnp.asarray(logvar_KB)
+    def encode(params: Params, stats: Stats, batch: Batch, _: bool) -> tuple[Posterior, Stats]:
+        mean_KB, logvar_KB = encoder.apply({"params": params["encoder"]}, batch["x"])
+        return Diagonal(jnp.asarray(mean_KB), jnp.asarray(logvar_KB)), stats
 
-    def decode(params: Params, z_KB: jax.Array, _: Condition = None) -> jax.Array:
+    def decode(
+        params: Params, stats: Stats, z_KB: jax.Array, batch: Batch, _: bool
+    ) -> tuple[jax.Array, Stats]:
         x_hat_DB = decoder.apply({"params": params["decoder"]}, z_KB)
-        return jnp.asarray(x_hat_DB)
+        return jnp.asarray(x_hat_DB), stats
 
     return Networks(init, encode, decode)
+
+
+def whitened(networks: Networks, d: int) -> Networks:
+    """Networks whose encoder is fed whitened x; the map is fitted to the training samples.
+
+    Args:
+        d: the width of x.
+    """
+
+    def init(key: jax.Array) -> tuple[Params, Stats]:
+        params, stats = networks.init(key)
+        return params, {**stats, INPUT: identity(d)}
+
+    def encode(params: Params, stats: Stats, batch: Batch, train: bool) -> tuple[Posterior, Stats]:
+        inputs = {**batch, "x": apply_whitening(stats[INPUT], batch["x"])}
+        posterior, _ = networks.encode(params, stats, inputs, train)
+        return posterior, stats
+
+    def fit(samples: Mapping[str, np.ndarray]) -> Stats:
+        return {INPUT: fit_whitening(samples["x"])}
+
+    return networks._replace(init=init, encode=encode, fit=fit)
+
+
+def make(settings: MLP, sizes: Sizes) -> Networks:
+    """The networks of a VAE, or of a CVAE where there is a condition."""
+    if sizes.c == 0:
+        networks = mlp_networks(settings, sizes)
+    else:
+        networks = conditional_networks(settings, sizes)
+    return whitened(networks, sizes.d) if settings.encoder_input == "whitened" else networks
+
+
+def _check(cell: Cell, named: Named) -> None:
+    """Refuses settings that the networks have no use for."""
+    settings: Any = cell.networks
+    if cell.sizes.c and not settings.hidden:
+        raise ConfigError(f"{named('hidden')}: () is not usable for a CVAE; give a layer, as (64,)")
+    for field, idle in (("prior", "standard"), ("attention", False)):
+        value = getattr(settings, field)
+        if cell.sizes.c == 0 and value != idle:
+            raise ConfigError(
+                f"{named(field)}: {value!r} has no effect on a VAE; it must be {idle!r}, or"
+                " method.model 'cvae'"
+            )
+
+
+NETWORKS.add("mlp", NetworksKind(settings=MLP, make=make, check=_check))

@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdvae.analysis.estimates import add_estimates, ladder_families, warnings_of
+from mdvae.analysis import rates as rates_module
+from mdvae.analysis.estimates import add_estimates, family_rates, warnings_of
 from mdvae.analysis.rates import fit_slope, ladder_rates, select_window, trajectory_rates
+from mdvae.analysis.theory import ladders
+from mdvae.settings.grid import make_cells
 
 LEVELS = np.arange(-10.0, 1.0)
 
@@ -87,8 +90,10 @@ def test_ladder_without_a_window_is_flagged():
     assert np.isnan(rates.r_hat_slope.value)
 
 
-def test_interval_over_few_seeds_covers_the_truth():
+def test_interval_over_few_seeds_covers_the_truth(monkeypatch):
     """Ladders of three seeds whose slopes scatter about 1: about 95 % of intervals contain it."""
+    # Enough for the spread of the draws; an interval takes no more from them.
+    monkeypatch.setattr(rates_module, "DRAWS", 100)
     rng, covered, ladders = np.random.default_rng(3), 0, 150
     levels, nelbo, _, ratios, d, gap = ladder()
     for _ in range(ladders):
@@ -146,6 +151,7 @@ def row(**changed):
         "log_gamma": None,
         "ad": 3,
         "ad_gap": 3,
+        "nelbo": -20.0,
         "recon": 0.01,
         "gamma": 0.001,
         "r_hat_slope": 3.1,
@@ -171,30 +177,33 @@ def test_warnings(changed, expected):
     assert warnings_of(row(**changed), 0.05) == expected
 
 
-def test_estimates_of_a_ladder_and_of_a_trajectory():
-    levels, nelbo, recon, ratios, d, gap = ladder()
+SIZES = {"kappa": (6,), "d": (12,), "r": (4,)}
+
+
+def planted(cells, seeds=3):
+    """Rows, blocks and spectra of the runs of a ladder that the theorem made."""
+    levels, nelbo, recon, ratios, _, gap = ladder(seeds=seeds)
     rows, blocks, spectra = [], {}, {}
-    for i, level in enumerate(levels):
-        name = f"kappa6-d12-r4-log_gamma={level:g}"
-        for seed in range(3):
-            rows.append(row(cell=name, seed=seed, d=d, r=4, log_gamma=level, ad=4, ad_gap=4))
+    for i, (name, level) in enumerate(zip(cells, levels, strict=True)):
+        for seed in range(seeds):
+            rows.append(row(cell=name, seed=seed, d=12, r=4, log_gamma=level, ad=4, ad_gap=4))
             blocks[name, seed] = np.stack([nelbo[seed, i], recon[seed, i]])
             spectra[name, seed] = ratios[seed, i]
+    return rows, blocks, spectra, gap
+
+
+def test_estimates_of_a_ladder_and_of_a_trajectory(tiny):
+    cells = make_cells(tiny({**SIZES, "log_gamma": tuple(LEVELS.tolist())}))
+    families = ladders(cells)
+    assert families == {"kappa6-d12-r4": [f"kappa6-d12-r4-log_gamma={x:g}" for x in LEVELS]}
+    rows, blocks, spectra, gap = planted(families["kappa6-d12-r4"])
     learned = row()
     log_gamma, run_nelbo, run_recon, _ = trajectory()
     metrics = [
         {"cell": learned["cell"], "seed": 0, "log_gamma": g, "nelbo": n, "recon": e}
         for g, n, e in zip(log_gamma, run_nelbo, run_recon, strict=True)
     ]
-    assert list(ladder_families(rows)) == ["kappa6-d12-r4"]
-    two = [
-        row(cell=f"k-log_gamma={level:g}-anneal={a}", log_gamma=level)
-        for a in (0, 0.5)
-        for level in (-1e-5, -2.0)
-    ]
-    assert list(ladder_families(two)) == ["k-anneal=0", "k-anneal=0.5"]
-    assert not ladder_families(two[::2])  # a single level each
-    done = add_estimates([*rows[::-1], learned], metrics, blocks, spectra, 0.05, gap)
+    done = add_estimates([*rows[::-1], learned], metrics, blocks, spectra, families, 0.05, gap)
     for filled in done[:-1]:
         assert round(filled["r_hat_slope"]) == round(filled["r_hat_recon"]) == 4
         assert filled["r_hat_slope_low"] <= filled["r_hat_slope"] <= filled["r_hat_slope_high"]
@@ -203,6 +212,40 @@ def test_estimates_of_a_ladder_and_of_a_trajectory():
     assert np.isnan(done[-1]["r_hat_recon"])
     # A ladder with a missing or diverged run has no estimate.
     rows[0]["status"] = "diverged"
-    again = add_estimates(rows, [], blocks, spectra, 0.05, gap)
+    again = add_estimates(rows, [], blocks, spectra, families, 0.05, gap)
     seed = rows[0]["seed"]
     assert all(np.isnan(r["r_hat_slope"]) == (r["seed"] == seed) for r in again)
+
+
+def test_ladders_keep_other_axes_apart(tiny):
+    """By all that the cells have beside the level, however the level reads in a name."""
+    two = {**SIZES, "log_gamma": (-2.0, -1e-5), "anneal": (0.0, 0.5)}
+    assert list(ladders(make_cells(tiny(two)))) == [
+        "kappa6-d12-r4-anneal=0",
+        "kappa6-d12-r4-anneal=0.5",
+    ]
+    single = {**two, "log_gamma": (-1e-5,)}
+    assert not ladders(make_cells(tiny(single)))  # a single level each
+
+
+def test_rates_of_a_family_are_over_its_sound_seeds():
+    names = [f"level{i}" for i in range(len(LEVELS))]
+    rows, blocks, spectra, gap = planted(names)
+    rates = family_rates(names, range(3), rows, blocks, spectra, gap)
+    assert rates is not None
+    assert round(rates.r_hat_slope.value) == 4
+    rows[0]["status"] = "diverged"
+    rest = family_rates(names, range(3), rows, blocks, spectra, gap)
+    two = family_rates(names, [1, 2], rows, blocks, spectra, gap)
+    assert rest == two != rates
+    assert family_rates(names, [0], rows, blocks, spectra, gap) is None
+
+
+def test_a_method_without_these_losses_has_no_estimates_of_them():
+    """Nothing is said of what is not there, but divergence always is."""
+    own = {"cell": "a", "seed": 0, "kappa": 6, "status": "ok", "error": 0.1, "parts": 1}
+    (done,) = add_estimates([{**own, "warnings": "old"}], [], {}, {}, {}, 0.05, 1.0)
+    assert done == {**own, "warnings": ""}
+    assert warnings_of({**own, "status": "diverged"}, 0.05) == [
+        "diverged (the loss was not finite)"
+    ]

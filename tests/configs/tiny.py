@@ -2,7 +2,8 @@
 
 from ml_collections import ConfigDict
 
-from mdvae.config import default_config, published_protocol
+from mdvae.settings.config import default_config
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:
@@ -16,9 +17,9 @@ def get_config() -> ConfigDict:
         }
     )
     config.seeds = 2
-    config.n_train = 2_000
-    config.n_eval = 500
-    config.hidden = (8,)
+    config.data.n_train = 2_000
+    config.data.n_eval = 500
+    config.networks.hidden = (8,)
     config.steps = 60
     config.batch_size = 100
     config.log_every = 20

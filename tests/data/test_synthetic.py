@@ -8,12 +8,20 @@ import scipy.stats
 
 from mdvae.data.synthetic import AUTHORS_WEIGHTS, COMPONENTS, draw_manifold, sample
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(3)
 
 
 def draw(r, d, r_max, d_max, n, preset="authors"):
-    manifold = draw_manifold(KEY, r, d, r_max=r_max, d_max=d_max, preset=preset)
-    return manifold, *sample(jax.random.key(5), manifold, n)
+    """A manifold, and n samples of it: x and u."""
+
+    @jax.jit
+    def make(r, d):
+        manifold = draw_manifold(KEY, r, d, r_max=r_max, d_max=d_max, preset=preset)
+        return manifold, *sample(jax.random.key(5), manifold, n)
+
+    return make(np.uint32(r), np.uint32(d))
 
 
 @pytest.mark.parametrize("preset", ["authors", "paper"])
@@ -61,8 +69,7 @@ def test_u_follows_the_mixture(preset, weights):
 
 
 def test_presets_differ_in_projection():
-    authors = draw_manifold(KEY, 4, 300, r_max=4, d_max=300, preset="authors")
-    paper = draw_manifold(KEY, 4, 300, r_max=4, d_max=300, preset="paper")
+    authors, paper = (draw(4, 300, 4, 300, 1, preset)[0] for preset in ("authors", "paper"))
     for values in (authors.projection_RD, authors.bias_D):
         assert scipy.stats.kstest(np.ravel(values), "uniform", (-0.5, 1.0)).pvalue > 1e-3
     assert scipy.stats.kstest(np.ravel(paper.projection_RD), "norm").pvalue > 1e-3

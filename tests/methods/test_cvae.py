@@ -1,170 +1,155 @@
 """The CVAE method: padding, the loss under a learned prior, Remark 1, known answers."""
 
-from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from stepping import alone, assert_padded_equals_unpadded, numbers_of, samples_of, start_of
 
-from mdvae import objective
-from mdvae.data.sets import data_key, data_kind, make_batch
-from mdvae.distributions import reparameterise
-from mdvae.ensemble import pad_like, unpad_like
-from mdvae.grid import make_cells, make_groups
-from mdvae.methods import cell_hparams, padded_shapes
-from mdvae.methods.vae import cell_networks, vae
-from mdvae.networks import to_standard_prior
+from mdvae.methods import distributions, objective
+from mdvae.methods.base import Method, Numbers, TrainState, networks_of
+from mdvae.networks.base import shapes_of, with_standard_prior
+from mdvae.settings.grid import Cell, Sizes, make_cells, make_groups
 
-STEPS = 200
+STEPS = 30
 KINDS = [("standard", False), ("standard", True), ("learned", False), ("learned", True)]
 
 
-def hparams_of(cell):
-    return jax.tree.map(np.float32, cell_hparams(cell))
-
-
-def batches(cell, n, size=40):
-    rng = np.random.default_rng(cell.d)
-    x = rng.uniform(0, 1, (n, cell.d, size)).astype(np.float32)
-    return {"x": x, "c": rng.normal(size=(n, cell.c, size)).astype(np.float32)}
-
-
-def scan(method, state, data, noise, hparams):
-    def body(state, inputs):
-        batch, eps = inputs
-        return method.step(state, batch, eps, hparams)
-
-    return jax.jit(lambda s: jax.lax.scan(body, s, (data, noise)))(state)
-
-
 @pytest.mark.parametrize(("prior", "attention"), KINDS)
-def test_padded_equals_unpadded(tiny, prior, attention):
+def test_padded_equals_unpadded(tiny, quick_compilation, prior, attention):
     grid = {"kappa": (2, 5), "d": (4, 9), "r": (3,), "t": (0, 1, 3)}
     fields = {"model": "cvae", "prior": prior, "attention": attention}
     config = tiny(grid, steps=STEPS, hidden=(8, 6), activation="prelu", **fields)
     (group,) = make_groups(make_cells(config))
-    assert (group.kappa, group.d, group.c) == (5, 9, 3)
-    padded_method = vae(group, STEPS, 0.3)
-    template = padded_shapes(padded_method, group)
-    for cell in group.cells[::5]:
-        (alone,) = make_groups((cell,))
-        method, hparams = vae(alone, STEPS, 0.3), hparams_of(cell)
-        state = method.init(jax.random.key(2), cell)
-        padded = pad_like(state, template)
-        data = batches(cell, STEPS)
-        noise = np.asarray(jax.random.normal(jax.random.key(1), (STEPS, group.kappa, 40)))
-        wide = {
-            "x": np.pad(data["x"], ((0, 0), (0, group.d - cell.d), (0, 0))),
-            "c": np.pad(data["c"], ((0, 0), (0, group.c - cell.c), (0, 0))),
-        }
-        first = partial(jax.tree.map, lambda leaf: leaf[:1])
-        once, once_info = scan(method, state, first(data), noise[:1, : cell.kappa], hparams)
-        once_padded, once_padded_info = scan(padded_method, padded, first(wide), noise[:1], hparams)
-        # The first moment of Adam after one step is (1 - b1) times the gradient.
-        grads = unpad_like(once_padded.opt_state.mu, once.opt_state.mu)
-        close = partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-6)
-        jax.tree.map(close, grads, once.opt_state.mu)
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), once_padded_info, once_info)
+    assert (group.sizes.kappa, group.sizes.d, group.sizes.c) == (5, 9, 3)
+    # The first is padded in z, x and c; of the others one in z alone, and one in c alone.
+    chosen = group.cells[::5] if prior == "learned" and attention else group.cells[:1]
+    assert_padded_equals_unpadded(group, chosen, STEPS)
 
-        end, info = scan(method, state, data, noise[:, : cell.kappa], hparams)
-        end_padded, info_padded = scan(padded_method, padded, wide, noise, hparams)
-        np.testing.assert_allclose(info_padded.nelbo, info.nelbo, rtol=1e-3, atol=1e-3)
-        # What was padded is still exactly zero.
-        rebuilt = pad_like(unpad_like(end_padded.params, end.params), template.params)
-        jax.tree.map(np.testing.assert_array_equal, rebuilt, end_padded.params)
-        last, last_wide = (jax.tree.map(lambda leaf: leaf[-1], each) for each in (data, wide))
-        found = method.evaluate(end, last, noise[0, : cell.kappa], hparams)
-        found_padded = padded_method.evaluate(end_padded, last_wide, noise[0], hparams)
-        np.testing.assert_allclose(found_padded.nelbo, found.nelbo, rtol=1e-3, atol=1e-3)
-        np.testing.assert_allclose(found_padded.ratios[: cell.kappa], found.ratios, rtol=1e-2)
-        np.testing.assert_allclose(found_padded.ratios[cell.kappa :], 1.0)
-        np.testing.assert_allclose(found_padded.ad_fractions.sum(), 1.0, rtol=1e-5)
+
+@pytest.mark.parametrize(("data", "t"), [("manifold", 4), ("varying_t", 4), ("union", None)])
+def test_networks_of_a_cell_at_wider_sizes(tiny, data, t):
+    grid = {"kappa": (8,), "d": (9,), "r": (6,), "t": None if t is None else (t,)}
+    (cell,) = make_cells(tiny(grid, model="cvae", data=data, prior="learned", attention=True))
+    width = cell.sizes.c
+    assert width == (6 if data == "union" else 4)
+    for sizes in (cell.sizes, Sizes(kappa=10, d=12, c=width + 3, r=6)):
+        params, stats = shapes_of(networks_of(cell, sizes))
+        encoder, decoder = params["encoder"], params["decoder"]
+        assert encoder["Joint_0"]["input"]["kernel"].shape == (sizes.d, 8)
+        assert encoder["heads"]["kernel"].shape == (8, 2, sizes.kappa)
+        assert decoder["mean"]["kernel"].shape == (8, sizes.d)
+        for each in (encoder["Features_0"], decoder["attention"], params["prior"]["Features_0"]):
+            assert each["Linear_0"]["kernel"].shape == (sizes.c, 8)
+            assert each["Linear_1"]["kernel"].shape == (8, sizes.kappa)
+        assert stats["input"].matrix.shape == (sizes.d, sizes.d)
+
+
+FRESH = 500
+
+
+class Trained(NamedTuple):
+    cell: Cell
+    method: Method
+    numbers: Numbers
+    state: TrainState
+    fresh: dict
+    noise: jax.Array
+
+    def score(self):
+        """Of the samples that it has not seen."""
+        return jax.jit(self.method.score)(self.state, self.fresh, self.noise, self.numbers)
 
 
 def trained(config, steps=300):
-    """A model after some real steps, on its own data."""
+    """A model after some real steps on its own data, and samples that it has not seen."""
     (cell,) = make_cells(config)
-    (group,) = make_groups((cell,))
-    method, hparams = vae(group, steps, 0.3), hparams_of(cell)
-    n = 100 * steps
-    data = make_batch(data_key(cell, 3), data_kind([cell], "authors"), n, "train")
-    data = {k: v.reshape(v.shape[0], steps, 100).swapaxes(0, 1) for k, v in data.items()}
-    noise = jax.random.normal(jax.random.key(0), (steps, cell.kappa, 100))
-    state, _ = scan(method, method.init(jax.random.key(0), cell), data, noise, hparams)
-    return cell, method, hparams, state
+    method, numbers = alone(cell, steps), numbers_of(cell)
+    samples = samples_of(cell, 100 * steps + FRESH)
+    fresh = {k: v[:, -FRESH:] for k, v in samples.items()}
+    data = {k: v[:, :-FRESH].reshape(len(v), steps, 100) for k, v in samples.items()}
+    noise = jax.random.normal(jax.random.key(0), (steps, cell.sizes.kappa, 100))
+
+    def body(state, inputs):
+        return method.step(state, *inputs, numbers)
+
+    inputs = {k: v.swapaxes(0, 1) for k, v in data.items()}, noise
+    state, _ = jax.jit(lambda s: jax.lax.scan(body, s, inputs))(start_of(method, cell))
+    return Trained(cell, method, numbers, state, fresh, method.noise(jax.random.key(5), FRESH))
 
 
-def nelbo_of_samples(cell, params, batch, noise):
-    networks = cell_networks(cell)
-    mean, logvar = networks.encode(params, batch["x"], batch["c"])
-    x_hat = networks.decode(params, reparameterise(mean, logvar, noise), batch["c"])
-    prior = (0.0, 0.0) if networks.prior is None else networks.prior(params, batch["c"])
-    return objective.gaussian_terms(
-        batch["x"], x_hat, mean, logvar, params["log_gamma"], float(cell.d), *prior
-    ).nelbo
+def nelbo_of_samples(networks, model):
+    state, batch, noise = model.state, model.fresh, model.noise
+    (mean, logvar), _ = networks.encode(state.params, state.stats, batch, False)
+    z = mean + jnp.exp(0.5 * logvar) * noise
+    x_hat, _ = networks.decode(state.params, state.stats, z, batch, False)
+    prior = (0.0, 0.0) if networks.prior is None else networks.prior(state.params, batch)
+    kl = jnp.sum(distributions.kl_normal(mean, logvar, *prior), axis=0)
+    recon = jnp.sum((batch["x"] - x_hat) ** 2, axis=0)
+    d = float(batch["x"].shape[0])
+    return objective.gaussian_terms(recon, kl, state.params["log_gamma"], d).nelbo
 
 
 @pytest.mark.parametrize("attention", [False, True])
-def test_remark_1_on_a_trained_model(tiny, attention):
+def test_remark_1_on_a_trained_model(tiny, quick_compilation, attention):
     """The same loss for every sample, and the same samples, without a learned prior."""
     grid = {"kappa": (5,), "d": (6,), "r": (3,), "t": (2,)}
     config = tiny(grid, model="cvae", prior="learned", attention=attention, hidden=(16,))
-    cell, _, _, state = trained(config)
-    (plain,) = make_cells(tiny(grid, model="cvae", attention=attention, hidden=(16,)))
-    batch = make_batch(data_key(cell, 3), data_kind([cell], "authors"), 500, "eval")
-    noise = jax.random.normal(jax.random.key(5), (cell.kappa, 500))
-    before = np.asarray(nelbo_of_samples(cell, state.params, batch, noise))
-    after = np.asarray(nelbo_of_samples(plain, to_standard_prior(state.params), batch, noise))
+    model = trained(config)
+    learned = networks_of(model.cell)
+    before = np.asarray(nelbo_of_samples(learned, model))
+    after = np.asarray(nelbo_of_samples(with_standard_prior(learned), model))
     assert np.abs(after - before).max() < 1e-4 * np.abs(before).max()
+    # It is the loss that was trained, of these params and no others.
+    np.testing.assert_allclose(model.score()["nelbo"], before, rtol=1e-4, atol=1e-3)
     # The prior has moved away from N(0, I), or nothing would be shown.
-    prior = cell_networks(cell).prior
-    assert prior is not None
-    assert np.abs(np.concatenate(prior(state.params, batch["c"]))).max() > 0.1
+    assert learned.prior is not None
+    assert np.abs(np.concatenate(learned.prior(model.state.params, model.fresh))).max() > 0.1
 
 
-def test_loss_under_a_learned_prior_is_the_closed_form(tiny):
+def test_loss_under_a_learned_prior_is_the_closed_form(tiny, quick_compilation):
     grid = {"kappa": (4,), "d": (6,), "r": (3,), "t": (2,)}
-    cell, method, hparams, state = trained(tiny(grid, model="cvae", prior="learned"))
-    batch = make_batch(data_key(cell, 3), data_kind([cell], "authors"), 400, "eval")
-    noise = method.noise(jax.random.key(5), 400)
-    found = method.evaluate(state, batch, noise, hparams)
-    assert method.networks.prior is not None
-    mean, logvar = (
-        np.asarray(v, np.float64)
-        for v in method.networks.encode(state.params, batch["x"], batch["c"])
-    )
+    model = trained(tiny(grid, model="cvae", prior="learned"))
+    networks, found = networks_of(model.cell), model.score()
+    state, batch, noise = model.state, model.fresh, model.noise
+    assert networks.prior is not None
+    posterior, _ = networks.encode(state.params, state.stats, batch, False)
+    mean, logvar = (np.asarray(v, np.float64) for v in posterior)
     prior_mean, prior_logvar = (
-        np.asarray(v, np.float64) for v in method.networks.prior(state.params, batch["c"])
+        np.asarray(v, np.float64) for v in networks.prior(state.params, batch)
     )
     z = mean + np.exp(logvar / 2) * np.asarray(noise)
-    x_hat = method.networks.decode(state.params, jnp.asarray(z, jnp.float32), batch["c"])
+    z = jnp.asarray(z, jnp.float32)
+    x_hat, _ = networks.decode(state.params, state.stats, z, batch, False)
     gamma = float(np.exp(state.params["log_gamma"]))
     nll = -scipy.stats.norm.logpdf(batch["x"], x_hat, gamma**0.5).sum(axis=0)
     log_ratio = logvar - prior_logvar
     squared = (mean - prior_mean) ** 2 * np.exp(-prior_logvar)
     kl = 0.5 * (np.exp(log_ratio) + squared - 1 - log_ratio).sum(axis=0)
-    assert float(found.nelbo) == pytest.approx((nll + kl).mean(), rel=1e-3, abs=1e-3)
-    np.testing.assert_allclose(found.ratios, np.exp(log_ratio).mean(axis=1), rtol=1e-4)
+    # Sample by sample, and so in the mean.
+    np.testing.assert_allclose(found["nelbo"], nll + kl, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found["kl"], kl, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found["ratio"], np.exp(log_ratio), rtol=1e-4)
     counts = (np.exp(log_ratio) < 0.05).sum(axis=0)
-    np.testing.assert_allclose(
-        found.ad_fractions, np.bincount(counts, minlength=5) / 400, atol=1e-5
-    )
+    fractions = np.mean(found["active"], axis=1)
+    np.testing.assert_allclose(fractions, np.bincount(counts, minlength=5) / FRESH, atol=1e-5)
+    np.testing.assert_array_equal(np.argmax(found["active"], axis=0), counts)
 
 
 def test_condition_that_tells_all_leaves_nothing_to_encode(tiny):
     """t = r: x is a function of c, and every latent stays at its prior (Theorem 2)."""
     grid = {"kappa": (4,), "d": (6,), "r": (2,), "t": (2,)}
-    config = tiny(grid, model="cvae", hidden=(32,), learning_rate=0.01)
-    cell, method, hparams, state = trained(config, steps=3_000)
-    batch = make_batch(data_key(cell, 3), data_kind([cell], "authors"), 2_000, "eval")
-    found = method.evaluate(state, batch, method.noise(jax.random.key(5), 2_000), hparams)
-    assert np.all(found.ratios > 0.8)
-    told = float(found.recon)
-    plain = tiny({**grid, "t": (0,)}, model="cvae", hidden=(32,), learning_rate=0.01)
-    cell, method, hparams, state = trained(plain, steps=3_000)
-    batch = make_batch(data_key(cell, 3), data_kind([cell], "authors"), 2_000, "eval")
-    found = method.evaluate(state, batch, method.noise(jax.random.key(5), 2_000), hparams)
-    assert np.sum(found.ratios < 0.2) == 2  # nothing told: both dimensions are encoded
-    assert told < 0.5 * float(found.recon)
+    fields = {"model": "cvae", "hidden": (32,), "learning_rate": 0.01}
+
+    def score(grid):
+        found = trained(tiny(grid, **fields), steps=2_000).score()
+        return np.mean(found["ratio"], axis=1), float(np.mean(found["recon"]))
+
+    ratios, told = score(grid)
+    assert np.all(ratios > 0.8)
+    ratios, untold = score({**grid, "t": (0,)})
+    assert np.sum(ratios < 0.2) == 2  # nothing told: both dimensions are encoded
+    assert told < 0.5 * untold

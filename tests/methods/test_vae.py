@@ -8,142 +8,127 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from stepping import (
+    alone,
+    assert_padded_equals_unpadded,
+    batches,
+    numbers_of,
+    start_of,
+)
 
-from mdvae.ensemble import pad_like, unpad_like
-from mdvae.grid import make_cells, make_groups
-from mdvae.methods import INPUT, Hparams, cell_hparams
-from mdvae.methods.vae import vae
+from mdvae.methods.base import cell_numbers, make_method, networks_of
+from mdvae.methods.padding import padded_shapes, true_shapes
+from mdvae.settings.grid import make_cells, make_groups
 
-STEPS = 200
-
-
-def hparams_of(cell) -> Hparams:
-    return jax.tree.map(np.float32, cell_hparams(cell))
-
-
-def batches(cell, n, size=40):
-    rng = np.random.default_rng(cell.d)
-    return rng.uniform(0, 1, (n, cell.d, size)).astype(np.float32)
+STEPS = 30
+SIZES = {"kappa": (3,), "d": (6,), "r": (2,)}
 
 
 @pytest.mark.parametrize(
     ("activation", "output"),
     [("relu", "sigmoid"), ("prelu", "linear"), ("tanh", "sigmoid"), ("softplus", "linear")],
 )
-def test_padded_equals_unpadded(tiny, activation, output):
+def test_padded_equals_unpadded(tiny, quick_compilation, activation, output):
     grid = {
         "learned": {"kappa": (2, 5), "d": (4, 9), "r": (2,)},
-        "held": {"kappa": (3,), "d": (6,), "r": (2,), "log_gamma": (-2.0,)},
+        "held": {**SIZES, "log_gamma": (-2.0,)},
     }
     config = tiny(grid, activation=activation, output=output, steps=STEPS, hidden=(8, 6))
     (group,) = make_groups(make_cells(config))
-    padded_method = vae(group, STEPS, 0.3)
-    widest = dataclasses.replace(group.cells[0], kappa=group.kappa, d=group.d)
-    template = jax.eval_shape(partial(padded_method.init, cell=widest), jax.random.key(0))
-    for cell in group.cells:
-        (alone,) = make_groups((cell,))
-        method = vae(alone, STEPS, 0.3)
-        hparams = hparams_of(cell)
-        state = method.init(jax.random.key(2), cell)
-        padded = pad_like(state, template)
-        data = batches(cell, STEPS)
-        noise = np.asarray(jax.random.normal(jax.random.key(1), (STEPS, group.kappa, 40)))
-        wide = np.pad(data, ((0, 0), (0, group.d - cell.d), (0, 0)))
-
-        def run(method, state, data, noise, hparams=hparams):
-            def body(state, inputs):
-                x, eps = inputs
-                return method.step(state, {"x": x}, eps, hparams)
-
-            return jax.jit(lambda s: jax.lax.scan(body, s, (data, noise)))(state)
-
-        # The first moment of Adam after one step is (1 - b1) times the gradient.
-        once, once_info = run(method, state, data[:1], noise[:1, : cell.kappa])
-        once_padded, once_padded_info = run(padded_method, padded, wide[:1], noise[:1])
-        grads = unpad_like(once_padded.opt_state.mu, once.opt_state.mu)
-        jax.tree.map(
-            partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-6), grads, once.opt_state.mu
-        )
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), once_padded_info, once_info)
-
-        end, info = run(method, state, data, noise[:, : cell.kappa])
-        end_padded, info_padded = run(padded_method, padded, wide, noise)
-        np.testing.assert_allclose(info_padded.nelbo, info.nelbo, rtol=1e-3, atol=1e-3)
-        close = partial(np.testing.assert_allclose, rtol=2e-2, atol=2e-3)
-        jax.tree.map(close, unpad_like(end_padded.params, end.params), end.params)
-        # What was padded is still exactly zero.
-        rebuilt = pad_like(unpad_like(end_padded.params, end.params), template.params)
-        jax.tree.map(np.testing.assert_array_equal, rebuilt, end_padded.params)
-
-        evaluation = jax.jit(method.evaluate)(end, {"x": data[0]}, noise[0, : cell.kappa], hparams)
-        evaluation_padded = jax.jit(padded_method.evaluate)(
-            end_padded, {"x": wide[0]}, noise[0], hparams
-        )
-        np.testing.assert_allclose(evaluation_padded.nelbo, evaluation.nelbo, rtol=1e-3, atol=1e-3)
-        np.testing.assert_allclose(
-            evaluation_padded.ratios[: cell.kappa], evaluation.ratios, rtol=1e-2
-        )
-        np.testing.assert_allclose(evaluation_padded.ratios[cell.kappa :], 1.0)
+    assert (group.sizes.kappa, group.sizes.d) == (5, 9)
+    held, small, narrow, short, _ = group.cells
+    assert (narrow.sizes.d, short.sizes.kappa) == (9, 5)
+    chosen = [held, narrow, short] if activation == "relu" else [small]
+    assert_padded_equals_unpadded(group, chosen, STEPS)
 
 
-def test_held_log_gamma_stays_and_learned_one_moves(tiny):
+def test_an_initial_state_depends_on_sizes_and_programs_alone(tiny, quick_compilation):
+    """Cells of one size start from one draw, whatever their numbers; `start` sets these."""
     grid = {
-        "held": {"kappa": (3,), "d": (6,), "r": (2,), "log_gamma": (-2.5,)},
-        "learned": {"kappa": (3,), "d": (6,), "r": (2,), "log_gamma_init": (-2.5,)},
+        "learned": {**SIZES, "log_gamma_init": (-1.0, 2.0)},
+        "held": {**SIZES, "log_gamma": (-3.0,), "learning_rate": (0.1,)},
+    }
+    cells = make_cells(tiny(grid))
+    (group,) = make_groups(cells)
+    method = make_method(group, 20)
+    drawn = [method.init(jax.random.key(0), cell) for cell in cells]
+    for state in drawn[1:]:
+        jax.tree.map(np.testing.assert_array_equal, state, drawn[0])
+    starts = []
+    for state, cell in zip(drawn, cells, strict=True):
+        begun = method.start(state, numbers_of(cell))
+        starts.append(float(begun.params["log_gamma"]))
+        others = {name: leaf for name, leaf in begun.params.items() if name != "log_gamma"}
+        assert others == {name: state.params[name] for name in others}
+        assert begun._replace(params=None) == state._replace(params=None)
+    assert starts == [-3.0, -1.0, 2.0]
+
+
+def test_annealed_level_starts_at_log_gamma_init(tiny):
+    grid = {**SIZES, "log_gamma": (-4.0,)}
+    (held,) = make_cells(tiny(grid))
+    (annealed,) = make_cells(tiny(grid, anneal=0.5, log_gamma_init=1.0))
+    (learned,) = make_cells(tiny(SIZES, log_gamma_init=1.0))
+    numbers = [cell_numbers(cell) for cell in (held, annealed, learned)]
+    assert [each["log_gamma_start"] for each in numbers] == [-4.0, 1.0, 1.0]
+    assert [each["held"] for each in numbers] == [1.0, 1.0, 0.0]
+    assert [each["log_gamma"] for each in numbers] == [-4.0, -4.0, 0.0]
+    assert (numbers[0]["kappa"], numbers[0]["d"]) == (3.0, 6.0)
+    assert all(type(value) is float for each in numbers for value in each.values())
+
+
+def test_held_log_gamma_stays_and_learned_one_moves(tiny, quick_compilation):
+    grid = {
+        "held": {**SIZES, "log_gamma": (-2.5,)},
+        "learned": {**SIZES, "log_gamma_init": (-2.5,)},
     }
     held, learned = make_cells(tiny(grid))
     (group,) = make_groups((held, learned))
-    method = vae(group, 20, 0.3)
-    ends = {}
+    method = make_method(group, 20)
+    step, ends = jax.jit(method.step), {}
     for cell in (held, learned):
-        hparams = hparams_of(cell)
-        state = method.init(jax.random.key(0), cell)
-        state = state._replace(params={**state.params, "log_gamma": hparams.log_gamma_init})
-        step = jax.jit(method.step)
-        for x in batches(cell, 20):
-            noise = method.noise(jax.random.key(1), x.shape[1])
-            state, info = step(state, {"x": x}, noise, hparams)
+        state = start_of(method, cell)
+        for batch in batches(cell, 20):
+            noise = method.noise(jax.random.key(1), batch["x"].shape[1])
+            state, info = step(state, batch, noise, numbers_of(cell))
         ends[cell.name] = float(state.params["log_gamma"])
-        assert np.isfinite(info.nelbo)
+        assert np.isfinite(info["nelbo"])
     assert ends[held.name] == -2.5
     assert abs(ends[learned.name] + 2.5) > 1e-3
 
 
-def test_annealed_log_gamma_moves_to_its_level(tiny):
-    grid = {"kappa": (3,), "d": (6,), "r": (2,), "log_gamma": (-6.0,)}
+def test_annealed_log_gamma_moves_to_its_level(tiny, quick_compilation):
+    grid = {**SIZES, "log_gamma": (-6.0,)}
     (cell,) = make_cells(tiny(grid, anneal=0.5, steps=20))
-    (group,) = make_groups((cell,))
-    method, hparams = vae(group, 20, 0.3), hparams_of(cell)
-    state, step, seen = method.init(jax.random.key(0), cell), jax.jit(method.step), []
-    for x in batches(cell, 20):
-        state, info = step(state, {"x": x}, method.noise(jax.random.key(1), 40), hparams)
-        seen.append(float(info.log_gamma))
+    method = alone(cell, 20)
+    state, step, seen = start_of(method, cell), jax.jit(method.step), []
+    for batch in batches(cell, 20):
+        noise = method.noise(jax.random.key(1), 40)
+        state, info = step(state, batch, noise, numbers_of(cell))
+        seen.append(float(info["log_gamma"]))
     np.testing.assert_allclose(seen, np.maximum(-0.6 * np.arange(20), -6.0), rtol=1e-5)
     assert float(state.params["log_gamma"]) == -6.0
 
 
-def test_kl_warmup_starts_without_the_kl(tiny):
+def test_kl_warmup_starts_without_the_kl(tiny, quick_compilation):
     """With its weight at 0 the first gradient is that of the reconstruction alone."""
-    grid = {"kappa": (3,), "d": (6,), "r": (2,), "kl_warmup": (0.5, 0.0)}
-    warm, plain = make_cells(tiny(grid, steps=20))
+    warm, plain = make_cells(tiny({**SIZES, "kl_warmup": (0.5, 0.0)}, steps=20))
     (group,) = make_groups((warm, plain))
-    method = vae(group, 20, 0.3)
-    state, step = method.init(jax.random.key(0), warm), jax.jit(method.step)
-    noise, x = method.noise(jax.random.key(1), 40), batches(warm, 1)[0]
+    method, networks = make_method(group, 20), networks_of(warm)
+    state, step = start_of(method, warm), jax.jit(method.step)
+    noise, (batch,) = method.noise(jax.random.key(1), 40), batches(warm, 1)
 
     def nll(params):
-        mean, logvar = method.networks.encode(params, x, None)
-        x_hat = method.networks.decode(params, mean + jnp.exp(logvar / 2) * noise, None)
+        (mean, logvar), _ = networks.encode(params, state.stats, batch, True)
+        z = mean + jnp.exp(logvar / 2) * noise
+        x_hat, _ = networks.decode(params, state.stats, z, batch, True)
         log_gamma = params["log_gamma"]
-        recon = jnp.sum((x - x_hat) ** 2, axis=0)
-        return 0.5 * jnp.mean(recon * jnp.exp(-log_gamma) + warm.d * log_gamma)
+        recon = jnp.sum((batch["x"] - x_hat) ** 2, axis=0)
+        return 0.5 * jnp.mean(recon * jnp.exp(-log_gamma) + warm.sizes.d * log_gamma)
 
-    trained = {name: part for name, part in state.params.items() if name != INPUT}
-    fixed = {INPUT: state.params[INPUT]}
-    expected = jax.grad(lambda trained: nll({**trained, **fixed}))(trained)
+    expected = jax.grad(nll)(state.params)
     moments = {
-        cell.name: step(state, {"x": x}, noise, hparams_of(cell))[0].opt_state.mu
-        for cell in (warm, plain)
+        cell.name: step(state, batch, noise, numbers_of(cell))[0].opt.mu for cell in (warm, plain)
     }
     close = partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-7)
     jax.tree.map(lambda mu, grad: close(mu, 0.1 * grad), moments[warm.name], expected)
@@ -154,38 +139,42 @@ def test_kl_warmup_starts_without_the_kl(tiny):
     assert np.abs(plain_mu - 0.1 * grad).max() > 1e-4
 
 
-def test_step_is_adam_under_the_one_cycle_schedule(tiny):
-    (cell,) = make_cells(tiny({"kappa": (3,), "d": (6,), "r": (2,)}, learning_rate=0.02))
-    (group,) = make_groups((cell,))
-    method, hparams = vae(group, 50, 0.3), hparams_of(cell)
+def test_step_is_adam_under_the_one_cycle_schedule(tiny, quick_compilation):
+    (cell,) = make_cells(tiny(SIZES, learning_rate=0.02))
+    method, networks = alone(cell, 50), networks_of(cell)
     schedule = optax.cosine_onecycle_schedule(50, 0.02, 0.3, 25.0, 1e4)
     optimiser = optax.adam(schedule)
-    state = method.init(jax.random.key(0), cell)
-    fixed = {INPUT: state.params[INPUT]}
-    params = {name: part for name, part in state.params.items() if name != INPUT}
+    state = start_of(method, cell)
+    stats, params = state.stats, state.params
     opt_state = optimiser.init(params)
 
-    def loss(trained, x, noise):
-        params = {**trained, **fixed}
-        mean, logvar = method.networks.encode(params, x, None)
-        x_hat = method.networks.decode(params, mean + jnp.exp(logvar / 2) * noise, None)
-        recon = jnp.sum((x - x_hat) ** 2, axis=0)
+    def loss(params, batch, noise):
+        (mean, logvar), _ = networks.encode(params, stats, batch, True)
+        z = mean + jnp.exp(logvar / 2) * noise
+        x_hat, _ = networks.decode(params, stats, z, batch, True)
+        recon = jnp.sum((batch["x"] - x_hat) ** 2, axis=0)
         nll = recon / (2 * jnp.exp(params["log_gamma"]))
-        nll = nll + cell.d / 2 * (np.log(2 * np.pi) + params["log_gamma"])
+        nll = nll + cell.sizes.d / 2 * (np.log(2 * np.pi) + params["log_gamma"])
         kl = 0.5 * jnp.sum(jnp.exp(logvar) + mean**2 - 1 - logvar, axis=0)
         return jnp.mean(nll + kl)
 
-    step, gradient = jax.jit(method.step), jax.jit(jax.value_and_grad(loss))
-    for i, x in enumerate(batches(cell, 50)):
-        noise = method.noise(jax.random.key(i), x.shape[1])
-        state, info = step(state, {"x": x}, noise, hparams)
-        value, grads = gradient(params, x, noise)
+    @jax.jit
+    def update(params, opt_state, batch, noise):
+        value, grads = jax.value_and_grad(loss)(params, batch, noise)
         with jax.numpy_dtype_promotion("standard"):
             updates, opt_state = optimiser.update(grads, opt_state, params)
-        params = optax.apply_updates(params, updates)
-        assert float(info.nelbo) == pytest.approx(float(value), rel=2e-4)
+        return value, optax.apply_updates(params, updates), opt_state
+
+    step = jax.jit(method.step)
+    for i, batch in enumerate(batches(cell, 50)):
+        noise = method.noise(jax.random.key(i), batch["x"].shape[1])
+        state, info = step(state, batch, noise, numbers_of(cell))
+        value, params, opt_state = update(params, opt_state, batch, noise)
+        assert float(info["nelbo"]) == pytest.approx(float(value), rel=2e-4)
     close = partial(np.testing.assert_allclose, rtol=2e-2, atol=1e-3)
-    jax.tree.map(close, state.params, {**params, **fixed})
+    jax.tree.map(close, state.params, params)
+    jax.tree.map(np.testing.assert_array_equal, state.stats, stats)
+    assert int(state.step) == 50
 
 
 def test_linear_vae_reaches_probabilistic_pca(tiny):
@@ -194,7 +183,7 @@ def test_linear_vae_reaches_probabilistic_pca(tiny):
     At the optimum of a linear VAE the bound is tight and the posterior variance of a latent is
     sigma^2 / lambda, lambda the eigenvalue of the data covariance that it explains (Lucas, 2019).
     """
-    d, r, kappa, n, steps = 8, 3, 5, 2_000, 8_000
+    d, r, kappa, n, steps = 8, 3, 5, 2_000, 4_000
     rng = np.random.default_rng(4)
     basis, _ = np.linalg.qr(rng.normal(size=(d, r)))
     x = (basis * [2.0, 1.4, 1.0]) @ rng.normal(size=(r, n)) + 0.1 * rng.normal(size=(d, n)) + 0.3
@@ -213,39 +202,69 @@ def test_linear_vae_reaches_probabilistic_pca(tiny):
         steps=steps,
     )
     (cell,) = make_cells(config)
-    (group,) = make_groups((cell,))
-    method, hparams = vae(group, steps, 0.3), hparams_of(cell)
+    method, numbers = alone(cell, steps), numbers_of(cell)
     batch = {"x": jnp.asarray(x, jnp.float32)}
 
     def body(state, key):
-        return method.step(state, batch, method.noise(key, n), hparams)[0], None
+        return method.step(state, batch, method.noise(key, n), numbers)[0], None
 
     keys = jax.random.split(jax.random.key(0), steps)
-    state, _ = jax.jit(lambda s: jax.lax.scan(body, s, keys))(method.init(jax.random.key(1), cell))
-    evaluations = [
-        method.evaluate(state, batch, method.noise(key, n), hparams) for key in keys[:20]
-    ]
-    nelbo = np.mean([evaluation.nelbo for evaluation in evaluations])
+    state, _ = jax.jit(lambda s: jax.lax.scan(body, s, keys))(start_of(method, cell, seed=1))
+    score = jax.jit(lambda key: method.score(state, batch, method.noise(key, n), numbers))
+    scores = [score(key) for key in keys[:20]]
+    nelbo = np.mean([each["nelbo"] for each in scores])
     assert nelbo == pytest.approx(expected_nelbo, abs=0.03)
-    assert float(jnp.exp(evaluations[0].log_gamma)) == pytest.approx(sigma2, rel=0.05)
-    ratios = np.sort(evaluations[0].ratios)
-    np.testing.assert_allclose(ratios[:r], sigma2 / eigenvalues[:r], rtol=0.1)
-    assert np.all(ratios[r:] > 0.8)
-    active = np.argsort(evaluations[0].ratios)[:r]
+    assert float(jnp.exp(scores[0]["log_gamma"])) == pytest.approx(sigma2, rel=0.05)
+    ratio = np.mean(scores[0]["ratio"], axis=1)
+    ascending = np.sort(ratio)
+    np.testing.assert_allclose(ascending[:r], sigma2 / eigenvalues[:r], rtol=0.1)
+    assert np.all(ascending[r:] > 0.8)
+    active = np.argsort(ratio)[:r]
     kernel = np.asarray(state.params["decoder"]["mean"]["kernel"])[active].T
     learned, _ = np.linalg.qr(kernel)
     overlap = np.linalg.svd(learned.T @ vectors[:, :r], compute_uv=False)
     assert overlap.min() > 0.999
 
 
-def test_a_diverged_model_has_no_counts(tiny):
+def test_a_diverged_model_has_no_counts(tiny, quick_compilation):
     (cell, *_) = make_cells(tiny())
-    (group,) = make_groups((cell,))
-    method = vae(group, 20, 0.3)
-    state, x = method.init(jax.random.key(0), cell), batches(cell, 1)[0]
+    method, numbers = alone(cell, 20), numbers_of(cell)
+    state, (batch,) = start_of(method, cell), batches(cell, 1)
     noise = method.noise(jax.random.key(1), 40)
-    counted = method.evaluate(state, {"x": x}, noise, hparams_of(cell))
-    assert counted.ad_fractions.sum() == pytest.approx(1.0)
+    counted = method.score(state, batch, noise, numbers)["active"]
+    np.testing.assert_array_equal(np.sum(counted, axis=0), 1.0)
     lost = state._replace(params=jax.tree.map(lambda leaf: leaf * np.nan, state.params))
-    found = method.evaluate(lost, {"x": x}, noise, hparams_of(cell))
-    assert np.all(np.isnan(found.ad_fractions))
+    assert np.all(np.isnan(method.score(lost, batch, noise, numbers)["active"]))
+    # Where one sample alone has no finite ratio, the others have their counts.
+    batch["x"][:, 7] = np.nan
+    found = np.asarray(method.score(state, batch, noise, numbers)["active"])
+    assert np.all(np.isnan(found[:, 7]))
+    others = np.arange(40) != 7
+    np.testing.assert_array_equal(found[:, others], np.asarray(counted)[:, others])
+
+
+def test_counts_are_those_below_the_threshold(tiny, quick_compilation):
+    (cell,) = make_cells(tiny({"kappa": (5,), "d": (6,), "r": (2,)}))
+    method, numbers = alone(cell, 20), numbers_of(cell)
+    state, (batch,) = start_of(method, cell), batches(cell, 1)
+    noise = method.noise(jax.random.key(1), 40)
+    ratio = np.asarray(method.score(state, batch, noise, numbers)["ratio"])
+    analysis = dataclasses.replace(cell.analysis, ad_threshold=float(np.median(ratio)))
+    strict = alone(dataclasses.replace(cell, analysis=analysis), 20)
+    active = strict.score(state, batch, noise, numbers)["active"]
+    counts = np.sum(ratio < analysis.ad_threshold, axis=0)
+    assert len(set(counts)) > 1
+    np.testing.assert_array_equal(np.argmax(active, axis=0), counts)
+
+
+def test_shapes_of_a_group_are_those_of_its_largest_sizes(tiny):
+    grid = {"a": {"kappa": (9,), "d": (4,), "r": (2,)}, "b": {**SIZES, "d": (7,)}}
+    cells = make_cells(tiny(grid))
+    (group,) = make_groups(cells)
+    padded = padded_shapes(make_method(group, 20), group)
+    assert padded.params["encoder"]["Linear_0"]["kernel"].shape == (7, 8)
+    assert padded.params["encoder"]["heads"]["kernel"].shape == (8, 2, 9)
+    assert padded.stats["input"].matrix.shape == (7, 7)
+    true = true_shapes(alone(cells[0], 20), cells[0])
+    assert true.params["encoder"]["heads"]["kernel"].shape == (8, 2, 9)
+    assert true.params["decoder"]["mean"]["kernel"].shape == (8, 4)

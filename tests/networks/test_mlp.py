@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 import scipy.special
 
-from mdvae.networks import mlp_networks
+from mdvae.data.whitening import apply_whitening, fit_whitening
+from mdvae.networks.base import Diagonal, shapes_of
+from mdvae.networks.mlp import INPUT, MLP, make, mlp_networks
+from mdvae.settings.grid import Sizes
 
 ACTIVATIONS = {
     "relu": lambda h: np.maximum(h, 0),
@@ -14,6 +17,7 @@ ACTIVATIONS = {
     "softplus": lambda h: np.log1p(np.exp(h)),
     "linear": lambda h: h,
 }
+SIZES = Sizes(kappa=3, d=5, c=0, r=0)
 
 
 def dense(layer, h):
@@ -22,30 +26,39 @@ def dense(layer, h):
     return kernel.reshape(len(kernel), -1).T @ h + bias.reshape(-1, 1)
 
 
+def inputs():
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=(width, 6)).astype(np.float32) for width in (5, 3)]
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("output", ["sigmoid", "linear"])
 def test_forward_pass(activation, output):
-    networks = mlp_networks(3, 5, (7, 4), (), activation, output)
-    params = networks.init(jax.random.key(1))
-    rng = np.random.default_rng(0)
-    x, z = rng.normal(size=(5, 6)).astype(np.float32), rng.normal(size=(3, 6)).astype(np.float32)
+    networks = mlp_networks(MLP(hidden=(7, 4), activation=activation, output=output), SIZES)
+    params, stats = networks.init(jax.random.key(1))
+    assert stats == {}
+    x, z = inputs()
     act = ACTIVATIONS[activation]
     encoder, decoder = params["encoder"], params["decoder"]
     heads = dense(
         encoder["heads"], act(dense(encoder["Linear_1"], act(dense(encoder["Linear_0"], x))))
     )
-    mean, logvar = networks.encode(params, x)
-    np.testing.assert_allclose(mean, heads[:3], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(logvar, heads[3:], rtol=1e-4, atol=1e-5)
+    posterior, _ = networks.encode(params, stats, {"x": x}, True)
+    assert isinstance(posterior, Diagonal)
+    np.testing.assert_allclose(posterior.mean, heads[:3], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(posterior.logvar, heads[3:], rtol=1e-4, atol=1e-5)
     h = act(dense(decoder["Linear_1"], act(dense(decoder["Linear_0"], z))))
     x_hat = dense(decoder["mean"], h)
     x_hat = scipy.special.expit(x_hat) if output == "sigmoid" else x_hat
-    np.testing.assert_allclose(networks.decode(params, z), x_hat, rtol=1e-4, atol=1e-5)
+    decoded, _ = networks.decode(params, stats, z, {"x": x}, True)
+    np.testing.assert_allclose(decoded, x_hat, rtol=1e-4, atol=1e-5)
     assert decoder["Linear_0"]["kernel"].shape == (3, 4)
+    assert networks.prior is None
 
 
 def test_weights_start_uniform_within_the_fan_in():
-    params = mlp_networks(20, 100, (64,), (), "relu", "linear").init(jax.random.key(0))
+    networks = mlp_networks(MLP(hidden=(64,)), Sizes(kappa=20, d=100, c=0, r=0))
+    params, _ = networks.init(jax.random.key(0))
     for layer, fan_in in (("Linear_0", 100), ("heads", 64)):
         values = np.concatenate([np.ravel(v) for v in params["encoder"][layer].values()])
         bound = fan_in**-0.5
@@ -55,7 +68,48 @@ def test_weights_start_uniform_within_the_fan_in():
 
 
 def test_decoder_layers_of_their_own():
-    params = mlp_networks(3, 5, (7,), (4, 6), "relu", "linear").init(jax.random.key(0))
+    networks = mlp_networks(MLP(hidden=(7,), decoder_hidden=(4, 6)), SIZES)
+    params, _ = shapes_of(networks)
     assert params["encoder"]["Linear_0"]["kernel"].shape == (5, 7)
     assert params["decoder"]["Linear_0"]["kernel"].shape == (3, 4)
     assert params["decoder"]["Linear_1"]["kernel"].shape == (4, 6)
+
+
+def test_a_condition_makes_the_networks_of_a_cvae():
+    alone, _ = shapes_of(make(MLP(hidden=(7,)), SIZES))
+    told, _ = shapes_of(make(MLP(hidden=(7,)), SIZES._replace(c=2)))
+    assert "Joint_0" not in alone["encoder"]
+    assert told["encoder"]["Features_0"]["Linear_0"]["kernel"].shape == (2, 7)
+
+
+@pytest.mark.parametrize("c", [0, 2])
+def test_whitened_input_goes_into_the_encoder_alone(c):
+    sizes = SIZES._replace(c=c)
+    plain = make(MLP(hidden=(7,), encoder_input="raw"), sizes)
+    networks = make(MLP(hidden=(7,), encoder_input="whitened"), sizes)
+    assert plain.fit is None
+    assert networks.fit is not None
+    params, stats = networks.init(jax.random.key(0))
+    expected, none = plain.init(jax.random.key(0))
+    assert none == {}
+    jax.tree.map(np.testing.assert_array_equal, params, expected)  # the map is not trained
+    x, z = inputs()
+    batch = {"x": x, "c": np.ones((c, 6), np.float32)} if c else {"x": x}
+    # At first the map is the identity; then that of the training samples.
+    unfitted, _ = networks.encode(params, stats, batch, True)
+    jax.tree.map(np.testing.assert_allclose, unfitted, plain.encode(params, {}, batch, True)[0])
+    samples = np.random.default_rng(1).normal(2.0, 3.0, (5, 500)).astype(np.float32)
+    fitted = networks.fit({"x": samples, "c": np.ones((c, 500), np.float32)})
+    jax.tree.map(np.testing.assert_array_equal, fitted, {INPUT: fit_whitening(samples)})
+    assert jax.tree.structure(fitted) == jax.tree.structure(stats)
+    for train in (True, False):
+        found, after = networks.encode(params, fitted, batch, train)
+        white = {**batch, "x": apply_whitening(fitted[INPUT], x)}
+        jax.tree.map(
+            np.testing.assert_array_equal, found, plain.encode(params, {}, white, train)[0]
+        )
+        jax.tree.map(np.testing.assert_array_equal, after, fitted)
+        assert np.abs(np.asarray(found.mean) - np.asarray(unfitted.mean)).max() > 0.1
+        decoded, _ = networks.decode(params, fitted, z, batch, train)
+        expected, _ = plain.decode(params, {}, z, batch, train)
+        np.testing.assert_array_equal(decoded, expected)

@@ -1,0 +1,38 @@
+"""Analysis "dimensions": how active dimensions are counted, and what they are compared with.
+
+None of its fields decides what is trained: a run directory can be analysed again with others.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from mdvae.settings.fields import NOT_NEGATIVE, Rule, Section, fixed, is_number
+from mdvae.settings.registry import ANALYSES
+
+_RATIO = Rule(lambda v: is_number(v) and 0 < v < 1, "a ratio between 0 and 1", float)
+_NATS = Rule(NOT_NEGATIVE.accepts, "a number of nats, 0 or more", float)
+_TABLE = Rule(lambda v: isinstance(v, str), "the name of a published table, or ''", str)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dimensions(Section):
+    """How active dimensions are counted.
+
+    Attributes:
+        ad_threshold: the paper's rule calls a dimension active below this variance ratio.
+        ad_min_gap: least gap between sorted log ratios (nats) that counts as a gap.
+        published: name of the table of published numbers to compare with, or "".
+    """
+
+    ad_threshold: float = fixed(0.05, _RATIO, decides=False)
+    ad_min_gap: float = fixed(1.0, _NATS, decides=False)
+    published: str = fixed("", _TABLE, decides=False)
+
+
+class AnalysisKind(NamedTuple):
+    """A kind of analysis: the class of its section."""
+
+    settings: type[Any]
+
+
+ANALYSES.add("dimensions", AnalysisKind(Dimensions))

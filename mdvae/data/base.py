@@ -1,0 +1,99 @@
+"""What a kind of data is: sizes, samples, and the parts that are evaluated apart.
+
+A batch is a dict of arrays, {"x": ...} and, where the networks are given a condition, "c". Their
+layout is the kind's own; the engine knows one axis of each array, that of samples.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mdvae.settings.grid import Named, Part, Sizes
+
+PyTree = Any
+Batch = dict[str, jax.Array]
+
+# Of the orders in which samples make batches.
+WINDOW, EPOCH = "window", "epoch"
+
+FEATURE_MAJOR = -1
+
+
+class DataSizes(NamedTuple):
+    """Widths of x, of the condition and of hidden coordinates; see `settings.grid.Sizes`."""
+
+    d: int
+    c: int = 0
+    r: int = 0
+
+
+def _no_check(settings: Any, named: Named) -> None:
+    """Settings that go together however they are chosen."""
+
+
+def _one_part(settings: Any) -> tuple[Part, ...]:
+    """Data that are evaluated as a whole, and of which no truth is known."""
+    return (Part(),)
+
+
+def _plain_law(settings: Sequence[Any], sizes: Sizes) -> Hashable:
+    """What `make` needs beyond the table: the settings, where they are one for all cells."""
+    return settings[0], sizes
+
+
+def feature_major(sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    """Shapes of vectors x and c, samples apart."""
+    return {"x": (sizes.d,), "c": (sizes.c,)} if sizes.c else {"x": (sizes.d,)}
+
+
+class DataKind(NamedTuple):
+    """A kind of data.
+
+    Attributes:
+        settings: the class of its section.
+        sizes: (settings, told) -> `DataSizes`; c is 0 unless the networks are told the condition.
+        samples: settings -> how many to train on, and how many to evaluate each part on.
+        table: (settings, seed) -> what a data set depends on, a NamedTuple of whole numbers and
+            floats. Runs that agree in it share one data set.
+        make: (law, table, n, split, part) -> n samples; `split` is "train" or "eval", `part` the
+            place of one part, or None for all of them mixed. Where `traced`, the table's numbers
+            are traced and so is the result; otherwise it is NumPy arrays, at most n samples of the
+            file that there are. What has a padded axis is zero in the padding.
+        law: (settings of all cells of a program, their largest sizes) -> what of them is static.
+        shapes: sizes -> the shape of each array, samples apart; leading parts of all axes are what
+            smaller sizes would have.
+        sample_axis: of all arrays: -1 for [width, samples], 0 for [samples, ...].
+        parts: settings -> the parts that are evaluated apart, with their truth where it is known.
+        part_name: what tells a part from others is called.
+        order: WINDOW, neighbours from a random place on, for samples that are independent anyway;
+            EPOCH, each sample once in a random order before any comes again.
+        traced: see `make`.
+        check: (settings, named) raises a ConfigError for settings that do not go together;
+            `named` says what the user calls a field.
+    """
+
+    settings: type
+    sizes: Callable[[Any, bool], DataSizes]
+    samples: Callable[[Any], tuple[int, int]]
+    table: Callable[[Any, int], Any]
+    make: Callable[[Any, Any, int, str, int | None], Mapping[str, Any]]
+    law: Callable[[Sequence[Any], Sizes], Hashable] = _plain_law
+    shapes: Callable[[Sizes], dict[str, tuple[int, ...]]] = feature_major
+    sample_axis: int = FEATURE_MAJOR
+    parts: Callable[[Any], tuple[Part, ...]] = _one_part
+    part_name: str = "part"
+    order: str = WINDOW
+    traced: bool = True
+    check: Callable[[Any, Named], None] = _no_check
+
+
+def stack_tables(tables: Sequence[Any]) -> Any:
+    """Tables as one, an array per field: uint32 for whole numbers, float32 for others."""
+
+    def column(values: Sequence[Any]) -> np.ndarray:
+        whole = all(isinstance(value, int) for value in values)
+        return np.array(values, np.uint32 if whole else np.float32)
+
+    return type(tables[0])(*map(column, zip(*tables, strict=True)))

@@ -1,0 +1,192 @@
+"""The inner loop: steps of all runs of one device, as one program.
+
+Steps are taken in blocks: all noise of a block is drawn first, once per seed, then every run takes
+its steps. The order of runs and steps does not change a number, for runs do not meet; but where the
+axis of runs is a loop (a CPU), a run's state then stays in its core's cache for a whole block.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from mdvae.data.base import EPOCH, DataKind, PyTree
+from mdvae.data.keys import purpose_key
+from mdvae.engine.ensemble import COUNT, EnsembleState, looped, map_runs
+from mdvae.methods.base import Method
+from mdvae.methods.padding import pad_like, padded_shapes, unpad_like
+from mdvae.settings.grid import Cell, Group, size_classes
+from mdvae.settings.registry import DATA
+
+MAX_BLOCK = 8
+# Noise of a block, per seed; more would push the states out of the cache.
+BLOCK_BYTES = 2**20
+
+Data = dict[str, jax.Array]
+
+
+def kind_of(group: Group) -> DataKind:
+    """The kind of a group's data."""
+    return DATA.find(group.cells[0].data.kind)
+
+
+def wrap_length(group: Group) -> int:
+    """Samples repeated at the end of the data, so that a window may start anywhere."""
+    kind, cell = kind_of(group), group.cells[0]
+    n, _ = kind.samples(cell.data)
+    return 0 if kind.order == EPOCH or cell.batch_size == n else cell.batch_size
+
+
+def loop_classes(group: Group) -> tuple[Group, ...]:
+    """The sizes at which steps are taken.
+
+    In a loop over runs each can be taken at nearly its true sizes; a vmap has all runs in one
+    product and takes them at the group's.
+    """
+    return size_classes(group) if looped(group) else (group,)
+
+
+def class_of(cell: Cell, classes: tuple[Group, ...]) -> int:
+    """Which class a cell is in."""
+    return next(i for i, each in enumerate(classes) if cell in each.cells)
+
+
+def noise_shapes(method: Method, batch_size: int) -> PyTree:
+    """Shapes and dtypes of the noise of one step."""
+    return jax.eval_shape(lambda key: method.noise(key, batch_size), jax.random.key(0))
+
+
+def noise_bytes(method: Method, batch_size: int) -> int:
+    """Bytes of the noise of one step."""
+    leaves = jax.tree.leaves(noise_shapes(method, batch_size))
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+
+
+def block_length(group: Group, method: Method) -> int:
+    """Steps of a block."""
+    if not looped(group):
+        return 1
+    of_step = noise_bytes(method, group.cells[0].batch_size)
+    return max(1, min(MAX_BLOCK, BLOCK_BYTES // max(of_step, 1)))
+
+
+def leading(leaf: jax.Array, shape: tuple[int, ...], *starts: jax.Array) -> jax.Array:
+    """The part of an array that begins at `starts`, then at 0, of a shape behind the starts."""
+    places = (*starts, *(jnp.int32(0) for _ in shape))
+    return lax.dynamic_slice(leaf, places, (1,) * len(starts) + shape).reshape(shape)
+
+
+def make_chunk(
+    group: Group, make_method: Callable[[Group], Method]
+) -> Callable[..., EnsembleState]:
+    """The function (state, data, per_run, seeds, start, n_steps) -> state of one device.
+
+    Its number of steps is traced: one program serves any number of them.
+    """
+    kind, size = kind_of(group), group.cells[0].batch_size
+    n, _ = kind.samples(group.cells[0].data)
+    padded_method = make_method(group)
+    padded = padded_shapes(padded_method, group)
+    block = block_length(group, padded_method)
+
+    def windows(seed: jax.Array, steps_P: jax.Array) -> tuple[PyTree, jax.Array]:
+        """The noise of each step, and where its batch starts: common to all runs of a seed."""
+
+        def draw(step: jax.Array) -> tuple[PyTree, jax.Array]:
+            key = jax.random.fold_in(purpose_key(seed, "step"), step)
+            key_noise, key_offset = jax.random.split(key)
+            whole = wrap_length(group) == 0
+            offset = jnp.int32(0) if whole else jax.random.randint(key_offset, (), 0, n)
+            return padded_method.noise(key_noise, size), offset
+
+        return jax.vmap(draw)(steps_P)
+
+    def epochs(seed: jax.Array, steps_P: jax.Array) -> tuple[PyTree, jax.Array]:
+        """The noise of each step, and the places of its samples, [steps, batch].
+
+        Samples beyond whole batches are left out of an epoch; others in each.
+        """
+        per_epoch = n // size
+        first = steps_P[0] // per_epoch
+        most = (block + per_epoch - 2) // per_epoch + 1
+
+        def permuted(epoch: jax.Array) -> jax.Array:
+            key = jax.random.fold_in(purpose_key(seed, "epoch"), epoch)
+            return jax.random.permutation(key, n)
+
+        orders_EN = jax.vmap(permuted)(first + jnp.arange(most, dtype=jnp.int32))
+
+        def draw(step: jax.Array) -> tuple[PyTree, jax.Array]:
+            key = jax.random.fold_in(purpose_key(seed, "step"), step)
+            place = (step // per_epoch - first, (step % per_epoch) * size)
+            return padded_method.noise(key, size), lax.dynamic_slice(orders_EN, place, (1, size))[0]
+
+        return jax.vmap(draw)(steps_P)
+
+    def take(x: jax.Array, shape: tuple[int, ...], own: dict[str, Any], place: jax.Array):
+        """A batch of one array of a run's data set, at the shape of a sample."""
+        axis = kind.sample_axis % (len(shape) + 1)
+        wanted = (*shape[:axis], size, *shape[axis:])
+        if kind.order == EPOCH:
+            # Samples first: indices of both axes are read in one gather.
+            chosen = jnp.moveaxis(x, axis + 1, 1)[own["data"], place]
+            return leading(jnp.moveaxis(chosen, 0, axis), wanted)
+        starts = [jnp.int32(0)] * len(wanted)
+        starts[axis] = place
+        return lax.dynamic_slice(x, (own["data"], *starts), (1, *wanted))[0]
+
+    def at_sizes(members: Group) -> Callable[..., EnsembleState]:
+        """A block of steps of one run, from and to the group's padded shapes."""
+        method = make_method(members)
+        true, shapes = padded_shapes(method, members), kind.shapes(members.sizes)
+        noise_like = noise_shapes(method, size)
+
+        def steps(carry, own, data, noise_SP, places_SP, count) -> EnsembleState:
+            def step(k: jax.Array, carry: EnsembleState) -> EnsembleState:
+                place = places_SP[own["seed"], k]
+                batch = {name: take(x, shapes[name], own, place) for name, x in data.items()}
+                noise = jax.tree.map(
+                    lambda leaf, like: leading(leaf, like.shape, own["seed"], k),
+                    noise_SP,
+                    noise_like,
+                )
+                train, info = method.step(carry.train, batch, noise, own["numbers"])
+                seen = {**info, COUNT: jnp.int32(1)}
+                return EnsembleState(train, jax.tree.map(jnp.add, carry.meter, seen))
+
+            carry = carry._replace(train=unpad_like(carry.train, true))
+            carry = lax.fori_loop(0, count, step, carry)
+            return carry._replace(train=pad_like(carry.train, padded))
+
+        return steps
+
+    branches = [at_sizes(members) for members in loop_classes(group)]
+    draw_steps = epochs if kind.order == EPOCH else windows
+
+    def chunk(
+        state: EnsembleState,
+        data: Data,
+        per_run: dict[str, Any],
+        seeds: jax.Array,
+        start: jax.Array,
+        n_steps: jax.Array,
+    ) -> EnsembleState:
+        def body(i: jax.Array, state: EnsembleState) -> EnsembleState:
+            first = start + i * block
+            steps_P = first + jnp.arange(block, dtype=jnp.int32)
+            noise_SP, places_SP = jax.vmap(lambda seed: draw_steps(seed, steps_P))(seeds)
+            count = jnp.minimum(block, start + n_steps - first)
+
+            def one(run: tuple[EnsembleState, dict[str, Any]]) -> EnsembleState:
+                carry, own = run
+                shared = (data, noise_SP, places_SP, count)
+                return lax.switch(own["size"], branches, carry, own, *shared)
+
+            return map_runs(one, (state, per_run), group)
+
+        return lax.fori_loop(0, (n_steps + block - 1) // block, body, state)
+
+    return chunk

@@ -1,0 +1,143 @@
+"""How many runs fit on a device, and the slices that this makes of a group."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mdvae.data.base import PyTree, stack_tables
+from mdvae.engine.chunks import block_length, kind_of, noise_bytes, wrap_length
+from mdvae.engine.costs import batch_shapes, peak_bytes, score_bytes, step_bytes
+from mdvae.engine.datasets import data_tables
+from mdvae.engine.ensemble import Placement, find_shared, looped, split_runs
+from mdvae.methods.base import Method
+from mdvae.methods.padding import padded_shapes
+from mdvae.settings.grid import Group, Run
+
+# Evaluation is cut into pieces down to this many samples.
+LEAST_PIECE = 256
+
+
+class Need(NamedTuple):
+    """Bytes that the parts of a training take, each estimated from above.
+
+    Attributes:
+        noise: of a block of steps, per seed.
+        data: one data set.
+        making: making one data set, or the samples of an evaluation.
+        state: params, stats and state of the optimiser of one run, and their successors.
+        step, score: what is in flight in a step, and in an evaluation.
+    """
+
+    noise: int
+    data: int
+    making: int
+    state: int
+    step: int
+    score: int
+
+
+class Plan(NamedTuple):
+    """How a group is cut to fit.
+
+    Attributes:
+        placements: one per slice.
+        need: bytes that a device needs; more than the budget where even a run a device does not
+            fit.
+        piece: samples that are evaluated at once.
+    """
+
+    placements: list[Placement]
+    need: int
+    piece: int
+
+
+def _tree_bytes(tree: PyTree) -> int:
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _drawing_bytes(method: Method, batch_size: int) -> int:
+    """Bytes of the noise of one step and of drawing it."""
+    key = jax.random.key(0)
+    drawing = peak_bytes(jax.make_jaxpr(lambda key: method.noise(key, batch_size))(key).jaxpr)
+    return noise_bytes(method, batch_size) + drawing
+
+
+def needs(group: Group, method: Method, piece: int) -> Need:
+    """What one run of a group takes, by what for.
+
+    Args:
+        piece: samples that are evaluated at once.
+    """
+    kind, cell = kind_of(group), group.cells[0]
+    n_train, n_eval = kind.samples(cell.data)
+    making = 0
+    if kind.traced:
+        law = kind.law([each.data for each in group.cells], group.sizes)
+        table = jax.tree.map(lambda x: x[0], stack_tables([kind.table(cell.data, 0)]))
+
+        def make(table: Any) -> Any:
+            return dict(kind.make(law, table, max(n_train, n_eval), "train", None))
+
+        making = peak_bytes(jax.make_jaxpr(make)(jax.tree.map(jnp.asarray, table)).jaxpr)
+    return Need(
+        noise=block_length(group, method) * _drawing_bytes(method, cell.batch_size),
+        data=_tree_bytes(batch_shapes(group, n_train + wrap_length(group))),
+        making=making,
+        state=2 * _tree_bytes(padded_shapes(method, group)),
+        step=step_bytes(group, cell.batch_size),
+        score=score_bytes(group, piece),
+    )
+
+
+def bytes_per_device(
+    group: Group, need: Need, n_runs: int, n_data: int, n_seeds: int, n_eval: int
+) -> int:
+    """Memory that one device needs for n_runs runs on n_data data sets of n_seeds seeds.
+
+    What is in flight is that of one run where the axis of runs is a loop, of all runs where it is
+    vmapped.
+    """
+    loop = looped(group)
+    at_once = 1 if loop else n_runs
+    evaluated = _tree_bytes(batch_shapes(group, n_eval))
+    return (
+        n_seeds * need.noise
+        + n_data * need.data
+        + (1 if loop else max(n_data, n_runs)) * need.making
+        + n_runs * need.state
+        + at_once * (max(need.step, need.score) + evaluated)
+    )
+
+
+def place_runs(
+    group: Group, method: Method, runs: Sequence[Run], n_devices: int, budget: int
+) -> Plan:
+    """As few equal slices as fit into the budget (bytes a device); at worst a run a device each."""
+    n_eval = kind_of(group).samples(group.cells[0].data)[1]
+    piece = n_eval
+    need = needs(group, method, piece)
+    while piece > LEAST_PIECE and need.score > max(need.step, budget // 2):
+        piece = -(-piece // 2)
+        need = need._replace(score=score_bytes(group, piece))
+    placements, total = split_runs(runs, 1, n_devices), 0
+    for n_slices in range(1, math.ceil(len(runs) / n_devices) + 1):
+        placements = split_runs(runs, n_slices, n_devices)
+        tables = [find_shared(data_tables(placement), n_devices).table for placement in placements]
+        seeds = [
+            find_shared([run.seed for run in placement.slots], n_devices).table
+            for placement in placements
+        ]
+        total = bytes_per_device(
+            group,
+            need,
+            n_runs=len(placements[0].slots) // n_devices,
+            n_data=max(map(len, tables)) // n_devices,
+            n_seeds=max(map(len, seeds)) // n_devices,
+            n_eval=n_eval,
+        )
+        if total <= budget:
+            break
+    return Plan(placements, total, piece)

@@ -1,0 +1,196 @@
+"""Trains one slice in a run directory: progress, metrics, checkpoints and signals between chunks.
+
+Over several processes all of them run this; what depends on time or signals is agreed on, and the
+first one alone writes the metrics.
+"""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mdvae.engine import processes
+from mdvae.engine.ensemble import EnsembleState
+from mdvae.engine.evaluation import Evaluation
+from mdvae.engine.jobs import Job
+from mdvae.engine.progress import Progress, StopRequest
+from mdvae.engine.trainer import Slice
+from mdvae.methods.base import TrainState
+from mdvae.settings.config import SweepConfig
+from mdvae.settings.fields import ConfigError
+from mdvae.store import checkpoint, rundir
+from mdvae.store.checkpoint import MODEL, TRAINING
+
+CALL_SECONDS = 1.0
+
+Means = dict[str, np.ndarray]
+
+
+class Trained(NamedTuple):
+    """What training a slice came to.
+
+    Attributes:
+        step: the last one.
+        seconds: spent in steps, compilation apart.
+        held_bytes: of data and train states on all devices.
+        evaluation: of the real runs, or None where it was interrupted.
+    """
+
+    step: int
+    seconds: float
+    held_bytes: int
+    evaluation: Evaluation | None
+
+
+def to_items(state: EnsembleState) -> dict[str, Any]:
+    """A state as the items of a checkpoint."""
+    params, stats, opt, step = state.train
+    return {MODEL: (params, stats), TRAINING: (opt, step, state.meter)}
+
+
+def from_items(items: dict[str, Any]) -> EnsembleState:
+    """The inverse of `to_items`."""
+    (params, stats), (opt, step, meter) = items[MODEL], items[TRAINING]
+    return EnsembleState(TrainState(params, stats, opt, step), meter)
+
+
+def _metrics(job: Job, means: Means, step: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "cell": run.cell.name,
+            "seed": run.seed,
+            "step": step,
+            **{name: float(values[i]) for name, values in means.items()},
+        }
+        for i, run in enumerate(job.runs)
+    ]
+
+
+def _restore(job: Job, loaded: Slice, path: Path) -> checkpoint.Restored | None:
+    """The newest checkpoint, the same on all processes."""
+    directory = rundir.slice_directory(path, job.group, job.index)
+    restored = checkpoint.restore(directory, to_items(job.trainer.template(loaded)))
+    step = 0 if restored is None else restored.step
+    if processes.agree(step)[0] != -processes.agree(-step)[0]:
+        raise checkpoint.DamagedError(
+            f"{directory}: the processes see different checkpoints; wait until all of them see the"
+            " same files, then start again"
+        )
+    return restored
+
+
+def _resume(job: Job, loaded: Slice, path: Path) -> tuple[int, EnsembleState]:
+    """The newest checkpoint's step and state, or those of the start."""
+    restored = _restore(job, loaded, path)
+    step = 0 if restored is None else restored.step
+    if processes.is_first():
+        rundir.rewind_metrics(path, {(run.cell.name, run.seed) for run in job.runs}, step)
+    if restored is None:
+        return 0, job.trainer.init(loaded)
+    if restored.skipped:
+        directory = rundir.slice_directory(path, job.group, job.index)
+        steps = ", ".join(f"{skipped:,}" for skipped in restored.skipped)
+        print(f"warning: {job.name}: the checkpoint at step {steps} is damaged; trained again")
+        if processes.is_first():
+            checkpoint.discard(directory, restored.skipped)
+        processes.agree(0.0)  # nobody saves before the damaged ones are gone
+    print(f"{job.name}: resuming from step {step:,}", flush=True)
+    return step, job.trainer.from_host(loaded, from_items(restored.items))
+
+
+def evaluate_again(job: Job, path: Path, step: int) -> Evaluation:
+    """The evaluation of a slice that was trained to its end, from its checkpoint.
+
+    Args:
+        step: at which its training ended.
+
+    Raises:
+        ConfigError: where there is no checkpoint of that step that can be read.
+    """
+    print(f"{job.name}: evaluating again ...", flush=True)
+    loaded = job.trainer.load(job.placement)
+    restored = _restore(job, loaded, path)
+    if restored is None or restored.step != step:
+        which = "no checkpoints" if restored is None else f"no readable checkpoint of step {step:,}"
+        raise ConfigError(
+            f"{path}: has {which}, from which to count again; give the settings of the analysis"
+            " that its results were made with"
+        )
+    state = job.trainer.from_host(loaded, from_items(restored.items))
+    return job.trainer.evaluate(loaded, state)
+
+
+def train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -> Trained:
+    """Trains one slice from its newest checkpoint to the end, or until asked to stop.
+
+    A slice of which no run has a finite loss any more is given up early.
+    """
+    trainer, directory = job.trainer, rundir.slice_directory(path, job.group, job.index)
+    n_runs = len(job.runs)
+    print(f"{job.name}: making data ...", flush=True)
+    loaded = trainer.load(job.placement)
+    step, state = _resume(job, loaded, path)
+    saved, diverged, note = step, set(), ""
+    progress = None
+    seconds, calls, n_steps = 0.0, 0, 1
+    print(f"{job.name}: compiling ...", flush=True)
+    started = time.monotonic()
+    while step < config.steps and len(diverged) < n_runs:
+        if processes.agree(stop.signal is not None)[0]:
+            break
+        boundaries = (config.log_every, config.save_every)
+        room = min(every - step % every for every in boundaries)
+        n_steps = max(1, min(n_steps, room, config.steps - step))
+        before = time.monotonic()
+        state = jax.block_until_ready(trainer.chunk(loaded, state, step, n_steps))
+        (took,) = processes.agree(time.monotonic() - before)
+        step += n_steps
+        if progress is None:
+            print(f"{job.name}: compiled in {time.monotonic() - started:.1f} s", flush=True)
+            progress = Progress(job.name, config.steps, step)
+        else:
+            seconds, calls = seconds + took, calls + n_steps
+            progress.update(n_steps, note)
+            # Calls of about a second: often enough to see progress and to stop quickly.
+            n_steps = max(1, int(CALL_SECONDS * n_steps / max(took, 1e-6)))
+        if step % config.log_every == 0 or step == config.steps:
+            state, means = trainer.read_meter(loaded, state)
+            if processes.is_first():
+                rundir.append_metrics(path, _metrics(job, means, step))
+            diverged = _report_diverged(job, means, diverged, step)
+            rate = n_runs * job.batch_size * calls / max(seconds, 1e-9)
+            note = f"{rate / 1e6:.2f} M samples/s, {_median(means)}"
+        if step % config.save_every == 0 or step == config.steps:
+            checkpoint.save(directory, step, to_items(state))
+            saved = step
+    if progress is not None:
+        progress.close()
+    if saved < step:
+        checkpoint.save(directory, step, to_items(state))
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves((loaded.data, state)))
+    if step < config.steps and len(diverged) < n_runs:
+        return Trained(step, seconds, held, None)
+    print(f"{job.name}: evaluating ...", flush=True)
+    return Trained(step, seconds, held, trainer.evaluate(loaded, state))
+
+
+def _median(means: Means) -> str:
+    """The median over runs of what is logged first."""
+    name, values = next(iter(means.items()))
+    finite = values[np.isfinite(values)]
+    return f"median {name} " + (f"{np.median(finite):.2f}" if finite.size else "not finite")
+
+
+def _report_diverged(job: Job, means: Means, known: set[int], step: int) -> set[int]:
+    """The runs of which something logged is not finite; those not known yet are said."""
+    bad = {int(i) for values in means.values() for i in np.flatnonzero(~np.isfinite(values))}
+    for i in sorted(bad - known):
+        run = job.runs[i]
+        print(
+            f"warning: {run.cell.name}, seed {run.seed}: the loss is not finite by step {step:,};"
+            " the other runs go on",
+            flush=True,
+        )
+    return bad

@@ -1,0 +1,133 @@
+"""What a method is: pure functions written for ONE run; the engine adds the axis of runs."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from mdvae.data.base import Batch, PyTree
+from mdvae.networks.base import Networks, Params, Stats
+from mdvae.settings.fields import NUMBER, fields_of
+from mdvae.settings.grid import Cell, Group, Named, Sizes
+from mdvae.settings.registry import METHODS, NETWORKS
+
+Numbers = dict[str, Any]
+
+
+class TrainState(NamedTuple):
+    """What carries over from step to step.
+
+    Attributes:
+        params: what is trained.
+        stats: what is not, such as running statistics of the networks.
+        opt: state of the optimiser, or of several, by name.
+        step: how many steps were taken, int32 scalar.
+    """
+
+    params: Params
+    stats: Stats
+    opt: PyTree
+    step: jax.Array
+
+
+class Method(NamedTuple):
+    """Functions of one run.
+
+    Noise is an argument, so that the runs of a seed can share one draw. An axis of noise that is
+    padded (kappa) leads, and the axis of samples is the last: [kappa, batch].
+
+    Attributes:
+        init: (key, cell) -> `TrainState` at the cell's true shapes; it depends on the cell's sizes
+            and static settings alone.
+        start: (state, numbers) -> the state with what depends on a run's own numbers, before the
+            first step.
+        noise: (key, n) -> the noise of one step on n samples, at padded shapes.
+        step: (state, batch, noise, numbers) -> new state, {name: scalar}: what is logged.
+        score: (state, batch, noise, numbers) -> {name: array}: arrays by example, [..., batch],
+            and scalars, which belong to the model as a whole. An axis over latents is named by
+            what stands there: "ratio", [kappa, batch], variance of the encoder over the prior's.
+        logged: the names that `step` returns, in the order of a line of metrics.
+        blocks: names of scores by example of which means over blocks of samples are kept, for the
+            bootstrap.
+    """
+
+    init: Callable[[jax.Array, Cell], TrainState]
+    start: Callable[[TrainState, Numbers], TrainState]
+    noise: Callable[[jax.Array, int], PyTree]
+    step: Callable[[TrainState, Batch, PyTree, Numbers], tuple[TrainState, dict[str, jax.Array]]]
+    score: Callable[[TrainState, Batch, PyTree, Numbers], dict[str, jax.Array]]
+    logged: tuple[str, ...]
+    blocks: tuple[str, ...] = ()
+
+
+def numbers_of(cell: Cell) -> dict[str, float]:
+    """The true widths of z and x, and the numbers of the sections method and optimiser."""
+    values: dict[str, float] = {"kappa": float(cell.sizes.kappa), "d": float(cell.sizes.d)}
+    for section in (cell.method, cell.optimiser):
+        for name, field in fields_of(section).items():
+            if field.role == NUMBER:
+                values[name] = float(getattr(section, name))
+    return values
+
+
+def _no_check(cell: Cell, named: Named) -> None:
+    """Settings that go together however they are chosen."""
+
+
+class MethodKind(NamedTuple):
+    """A kind of method.
+
+    Attributes:
+        settings: the class of its section.
+        make: (group, steps, networks) -> `Method` for the cells of a group, over so many steps;
+            `networks` at the group's sizes.
+        numbers: cell -> numbers that may differ between the runs of one program, as floats.
+        told: settings -> whether the networks are given the condition of the data.
+        check: (cell, named) raises a ConfigError for settings that do not go together.
+    """
+
+    settings: type
+    make: Callable[[Group, int, Networks], Method]
+    numbers: Callable[[Cell], dict[str, float]] = numbers_of
+    told: Callable[[Any], bool] = lambda settings: False
+    check: Callable[[Cell, Named], None] = _no_check
+
+
+class Optimiser(NamedTuple):
+    """An optimiser of one run.
+
+    Attributes:
+        init: params -> state.
+        update: (params, gradients, state, step, numbers) -> new params, new state.
+    """
+
+    init: Callable[[PyTree], PyTree]
+    update: Callable[[PyTree, PyTree, PyTree, jax.Array, Numbers], tuple[PyTree, PyTree]]
+
+
+class OptimiserKind(NamedTuple):
+    """A kind of optimiser.
+
+    Attributes:
+        settings: the class of its section.
+        make: (settings, steps) -> `Optimiser` for a run of so many steps.
+    """
+
+    settings: type
+    make: Callable[[Any, int], Optimiser]
+
+
+def networks_of(cell: Cell, sizes: Sizes | None = None) -> Networks:
+    """The networks of a cell, at its true sizes or at others, such as its group's."""
+    return NETWORKS.find(cell.networks.kind).make(cell.networks, sizes or cell.sizes)
+
+
+def make_method(group: Group, steps: int) -> Method:
+    """The method that trains a group's cells."""
+    cell = group.cells[0]
+    return METHODS.find(cell.method.kind).make(group, steps, networks_of(cell, group.sizes))
+
+
+def cell_numbers(cell: Cell) -> dict[str, float]:
+    """The numbers of a cell as Python floats, to be stacked over runs."""
+    return METHODS.find(cell.method.kind).numbers(cell)

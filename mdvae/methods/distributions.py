@@ -1,0 +1,87 @@
+"""Gaussians over z, [kappa, batch]: samples, divergences and spectra; sums are over latents."""
+
+import jax
+import jax.numpy as jnp
+
+from mdvae.networks.base import Diagonal, Full, Posterior
+
+
+def sample(posterior: Posterior, noise_KB: jax.Array) -> jax.Array:
+    """z_KB from standard normal noise."""
+    if isinstance(posterior, Full):
+        return posterior.mean + jnp.einsum("ijb,jb->ib", posterior.factor, noise_KB)
+    return posterior.mean + jnp.exp(0.5 * posterior.logvar) * noise_KB
+
+
+def kl_normal(
+    mean_q: jax.Array,
+    logvar_q: jax.Array,
+    mean_p: jax.Array | float = 0.0,
+    logvar_p: jax.Array | float = 0.0,
+) -> jax.Array:
+    """KL(q || p) in nats of scalar Gaussians, elementwise.
+
+    1/2 [s_q/s_p + (m_q - m_p)^2/s_p - 1 + log s_p - log s_q], s the variances; the default p is
+    the standard normal prior.
+    """
+    # A square, so that the compiler sees the exponential that `sample` needs as well.
+    ratio = jnp.exp(0.5 * (logvar_q - logvar_p)) ** 2
+    squared = (mean_q - mean_p) ** 2 * jnp.exp(-jnp.asarray(logvar_p, mean_q.dtype))
+    return 0.5 * (ratio + squared - 1.0 + logvar_p - logvar_q)
+
+
+def _relative(posterior: Full, prior: Diagonal | None) -> Full:
+    """The posterior in units of the prior: its deviation from the mean over the scale."""
+    if prior is None:
+        return posterior
+    scale_KB = jnp.exp(-0.5 * prior.logvar)
+    mean_KB = (posterior.mean - prior.mean) * scale_KB
+    return Full(mean_KB, posterior.factor * scale_KB[:, None, :])
+
+
+def kl(posterior: Posterior, prior: Diagonal | None = None) -> jax.Array:
+    """KL(q(z | x) || p(z)) of each sample in nats, [batch].
+
+    Args:
+        prior: None for N(0, I).
+    """
+    if isinstance(posterior, Full):
+        own = _relative(posterior, prior)
+        # log det of a covariance L L^T is twice the sum of the logs of L's diagonal.
+        logdet_B = 2.0 * jnp.sum(jnp.log(jnp.abs(_diagonal(own.factor))), axis=0)
+        trace_B = jnp.sum(own.factor**2, axis=(0, 1))
+        return 0.5 * (trace_B + jnp.sum(own.mean**2, axis=0) - own.mean.shape[0] - logdet_B)
+    of_prior = () if prior is None else prior
+    return jnp.sum(kl_normal(posterior.mean, posterior.logvar, *of_prior), axis=0)
+
+
+def _diagonal(factor_KKB: jax.Array) -> jax.Array:
+    return jnp.diagonal(factor_KKB, axis1=0, axis2=1).T
+
+
+def spectrum(
+    posterior: Posterior, prior: Diagonal | None = None, mask_K: jax.Array | None = None
+) -> jax.Array:
+    """Variances of the encoder over those of the prior, [kappa, batch]; 1 in padded latents.
+
+    Of a full covariance these are its eigenvalues, ascending, the padded ones last.
+
+    Args:
+        mask_K: 1 for a true latent, 0 for padding; by default all are true.
+    """
+    if isinstance(posterior, Diagonal):
+        log_ratio_KB = posterior.logvar if prior is None else posterior.logvar - prior.logvar
+        return jnp.exp(log_ratio_KB)
+    own = _relative(posterior, prior)
+    kappa = own.mean.shape[0]
+    mask_K = jnp.ones(kappa, own.mean.dtype) if mask_K is None else mask_K
+    # Padding is moved above all true values, whose squares sum to that of the factor's entries, and
+    # is counted off again.
+    above_B = 2.0 * jnp.sqrt(jnp.sum(own.factor**2, axis=(0, 1))) + 1.0
+    padding_KK = jnp.diag(1.0 - mask_K)
+    moved_BKK = jnp.moveaxis(own.factor, 2, 0) + above_B[:, None, None] * padding_KK[None]
+    # Squares of the factor's singular values: eigenvalues of the product would lose small ones.
+    scales_BK = jnp.linalg.svd(moved_BKK, compute_uv=False)
+    ratios_KB = scales_BK[:, ::-1].T ** 2
+    is_true_K = jnp.arange(kappa, dtype=mask_K.dtype) < jnp.sum(mask_K)
+    return jnp.where(is_true_K[:, None], ratios_KB, 1.0)

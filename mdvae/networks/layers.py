@@ -1,0 +1,87 @@
+"""Layers of the MLPs.
+
+All arrays are feature-major, [width, batch]. The gradient of a kernel contracts over the batch,
+which is then the contiguous axis of both factors: a training step on a CPU takes half the time
+of the usual layout, and a GPU does not mind.
+"""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+class Linear(nn.Module):
+    """y = W^T x + b over the first axis; kernel [inputs, *features], bias [*features].
+
+    Both start uniform on +-bound, by default 1/sqrt(inputs), as the published models did.
+    """
+
+    features: tuple[int, ...]
+    bound: float | None = None
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x_IB: jax.Array) -> jax.Array:
+        inputs, batch = x_IB.shape
+        bound = self.bound or 1.0 / math.sqrt(inputs)
+
+        def uniform(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+            return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+        kernel = self.param("kernel", uniform, (inputs, *self.features))
+        flat_IF = kernel.reshape(inputs, -1)
+        # Reconstruction errors of 1e-5 need full float32 products where the default is TF32.
+        y_FB = lax.dot_general(
+            flat_IF, x_IB, (((0,), (0,)), ((), ())), precision=lax.Precision.HIGHEST
+        )
+        if self.use_bias:
+            y_FB = y_FB + self.param("bias", uniform, self.features).reshape(-1, 1)
+        return y_FB.reshape(*self.features, batch)
+
+
+class PReLU(nn.Module):
+    """max(0, x) + a min(0, x) with one learned slope a, starting at 1/4."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        slope = self.param("slope", nn.initializers.constant(0.25), ())
+        return jnp.where(x >= 0, x, slope * x)
+
+
+def sigmoid(x: jax.Array) -> jax.Array:
+    """1 / (1 + exp(-x)) as a tanh, which is a quarter faster on a CPU with its gradient."""
+    return 0.5 * jnp.tanh(0.5 * x) + 0.5
+
+
+def prelu(x: jax.Array) -> jax.Array:
+    """`PReLU`, its parameter made in the module that calls."""
+    return PReLU()(x)
+
+
+def linear(x: jax.Array) -> jax.Array:
+    """x itself."""
+    return x
+
+
+FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": jax.nn.relu,
+    "prelu": prelu,
+    "tanh": jnp.tanh,
+    "softplus": jax.nn.softplus,
+    "linear": linear,
+}
+OUTPUTS = ("sigmoid", "linear")
+
+
+def activate(name: str, x: jax.Array) -> jax.Array:
+    """An activation by its name in FUNCTIONS."""
+    return FUNCTIONS[name](x)
+
+
+def output_of(name: str, x: jax.Array) -> jax.Array:
+    """The decoder's last function by its name in OUTPUTS."""
+    return sigmoid(x) if name == "sigmoid" else x

@@ -1,0 +1,1 @@
+"""Reports on run directories: tables, sentences and pictures, by sections."""

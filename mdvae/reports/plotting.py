@@ -1,0 +1,165 @@
+"""What the figures share: style, colours that also print, panels, titles."""
+
+import textwrap
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mdvae.analysis.theory import manifold_dimension
+from mdvae.reports.tables import symbol
+from mdvae.settings.axes import LEADING
+from mdvae.settings.grid import Cell, format_axis
+from mdvae.store.rundir import Row
+
+MAX_PANELS = 24
+MAX_COLUMNS = 6
+# Letters on a line of a title, of 7 points over the narrowest panels.
+TITLE_WIDTH = 34
+MARKERS = "osD^vPX<>*"
+LINES = ("-", "--", "-.", ":")
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "savefig.dpi": 160,
+}
+
+
+def colours_of(n: int) -> np.ndarray:
+    """Colours of n ordered things, [n, 4]."""
+    # Viridis without its lightest end: ordered in grey too, and visible on paper.
+    return mpl.colormaps["viridis"](np.linspace(0.0, 0.78, max(n, 1)))
+
+
+def _others(cell: Cell, but: Collection[str] = ()) -> str:
+    """A cell's axes beyond its sizes and some others, as text."""
+    kept = [(axis, v) for axis, v in cell.point if axis not in LEADING and axis not in but]
+    return ", ".join(f"{symbol(axis)[0]}\u00a0=\u00a0{format_axis(value)}" for axis, value in kept)
+
+
+def _sizes(cell: Cell) -> dict[str, int | None]:
+    return {"kappa": cell.sizes.kappa, "d": cell.sizes.d, "r": manifold_dimension(cell)}
+
+
+def family_of(cell: Cell, but: Collection[str] = ("r",)) -> tuple[object, ...]:
+    """What a cell is apart from some of its axes: the key by which panels collect cells."""
+    sizes = [size for name, size in _sizes(cell).items() if name not in but]
+    return (*sizes, _others(cell, but))
+
+
+def series_label(cell: Cell, but: Collection[str] = ()) -> str:
+    """What the cells of one series in a panel of one d share, apart from some axes."""
+    return ", ".join(text for text in (f"κ = {cell.sizes.kappa}", _others(cell, but)) if text)
+
+
+def _lines(sizes: str, rest: str) -> str:
+    return "\n".join([sizes, *textwrap.wrap(rest, TITLE_WIDTH)])
+
+
+def family_title(cell: Cell) -> str:
+    """What cells of all r share, on lines that fit over a narrow panel."""
+    return _lines(f"κ = {cell.sizes.kappa}, d = {cell.sizes.d}", _others(cell))
+
+
+def full_title(cell: Cell, more: str = "", but: Collection[str] = ()) -> str:
+    """All that a cell is: its sizes, then on lines of their own what it is beyond them."""
+    rest = ", ".join(text for text in (_others(cell, but), more) if text)
+    sizes = {symbol(name)[0]: size for name, size in _sizes(cell).items() if size is not None}
+    return _lines(", ".join(f"{name} = {size}" for name, size in sizes.items()), rest)
+
+
+def make_panels(
+    n: int, width: float, height: float, columns: int, **kwargs: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of n panels of a size in inches, at most so many beside each other."""
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, **kwargs).flat)
+    for unused in axes[n:]:
+        unused.set_visible(False)
+    return figure, axes[:n]
+
+
+def plot_ad(
+    axes: Axes,
+    places: np.ndarray,
+    rows: Sequence[Row],
+    threshold: float,
+    *,
+    colour: Any = None,
+    marker: str = "o",
+    offset: float = 0.0,
+    apart: float = 0.24,
+    label: str = "",
+) -> None:
+    """Means and intervals of AD by both rules, filled and hollow, and the published AD as crosses.
+
+    Args:
+        places: of the rows along x.
+        rows: of a summary.
+        threshold: of the first rule.
+        offset: moves the markers along x, for several series in one panel.
+        apart: distance between the rules' markers.
+        label: goes before the rules' names in the legend.
+    """
+    colour = colours_of(2)[0] if colour is None else colour
+    for rule, shift, fill, name in (
+        ("ad", offset - apart / 2, colour, f"AD ({threshold:g})"),
+        ("ad_gap", offset + apart / 2, "white", "AD (gap)"),
+    ):
+        means = np.array([row[f"{rule}_mean"] for row in rows], float)
+        lows = np.array([row[f"{rule}_low"] for row in rows], float)
+        axes.errorbar(
+            places + shift,
+            means,
+            np.nan_to_num(means - lows),
+            color=colour,
+            marker=marker,
+            markerfacecolor=fill,
+            markersize=5,
+            linestyle="none",
+            capsize=2,
+            label=f"{label}, {name}" if label else name,
+        )
+    paper = [(place, row["paper_ad"]) for place, row in zip(places, rows, strict=True)]
+    paper = [pair for pair in paper if pair[1] is not None]
+    if paper:
+        seen = "published" in axes.get_legend_handles_labels()[1]
+        name = None if seen else "published"
+        axes.plot(*zip(*paper, strict=True), "kx", markersize=7, zorder=5, label=name)
+
+
+def legend_below(figure: Figure, panels: Sequence[Axes], numbered: bool = False) -> None:
+    """One legend of all panels, under them, in as many columns as the figure is wide for.
+
+    Args:
+        numbered: the labels end in "= number", by which they are ordered.
+    """
+    found: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    labels = list(found)
+    if numbered:
+        labels.sort(key=lambda label: float(label.split("= ")[1]))
+    # A letter of 9 points is about 0.07 inches wide; the sample of a line takes the rest.
+    room = int(figure.get_figwidth() / (0.07 * max(map(len, labels), default=1) + 0.5))
+    figure.legend(
+        [found[label] for label in labels],
+        labels,
+        loc="outside lower center",
+        ncols=max(1, min(room, len(labels))),
+    )
+
+
+def first_of(total: int, most: int, what: str) -> str:
+    """What a title says where a figure shows the first of more things."""
+    return f" (the first {most} of {total} {what})" if total > most else ""

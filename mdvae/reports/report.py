@@ -1,0 +1,175 @@
+"""Writes the report of a run directory from its files alone; and its results, counted again."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+from mdvae.analysis import theory
+from mdvae.analysis.results import save_results
+from mdvae.engine import processes
+from mdvae.engine.ensemble import Device
+from mdvae.engine.jobs import make_jobs
+from mdvae.engine.runner import evaluate_again
+from mdvae.reports.base import Picture, Section, View, all_sections
+from mdvae.reports.plotting import STYLE
+from mdvae.reports.tables import Table, latex_table, markdown_table
+from mdvae.settings.config import SweepConfig
+from mdvae.settings.fields import fields_of
+from mdvae.settings.grid import Cell, format_axis, make_cells, make_groups
+from mdvae.store import rundir
+from mdvae.store.loading import LoadedRun, load_run
+
+RATES, PART_SUMMARY = "rates.csv", "part_summary.csv"
+
+NOTES = """- Units: nats inside mdvae; columns marked "paper units" are twice that, as CVAE-dims
+  prints them. Recon is ||x - x_hat||^2, not halved.
+- AD ({threshold}): latents whose encoder variance, averaged over fresh samples, is below
+  {threshold} of the prior's. AD (gap): latents below the largest gap of the sorted log ratios, the
+  prior's own level 1 being the top; gaps of less than {gap:g} nats do not count.
+- ± is half of the 95 % interval of the mean over seeds (Student's t); it needs two seeds."""
+SLOPE_NOTE = """- r̂ (loss slope): d minus the slope of 2 nelbo in log γ. Over a ladder of held
+  levels Theorems 1 and 2 say that it tends to r, or r - t of a CVAE, and so does Recon/γ. Where γ
+  is learned it is read off the settled end of training, a heuristic: there the loss falls because
+  the network improves. It uses no threshold."""
+FULL_NOTE = "- \\* r = d: there is no manifold of lower dimension, Theorem 1 does not apply."
+
+
+def _told(value: Any) -> str:
+    return format_axis(value) if value != () else "()"
+
+
+def _recipe(config: SweepConfig, cells: Sequence[Cell]) -> str:
+    """How the runs were trained: kinds, their settings that are not zero or off, what varies."""
+    varied: dict[str, list[Any]] = {}
+    for grid in config.grids.values():
+        for axis, values in grid.items():
+            varied.setdefault(axis, []).extend(values)
+    texts = [f"{config.steps:,} steps"]
+    if "batch_size" not in varied:
+        texts[0] += f" of {config.batch_size:,} samples"
+    for section in ("data", "method", "networks", "optimiser"):
+        own = getattr(config, section)
+        changed = [
+            f"{name} {_told(getattr(own, name))}"
+            for name, field in fields_of(own).items()
+            if name not in varied
+            and (getattr(own, name) or getattr(own, name) != field.default)
+            and getattr(own, name) is not None
+        ]
+        words = f" ({', '.join(changed)})" if changed else ""
+        texts.append(f"{section}{words}" if section in varied else f"{section} `{own.kind}`{words}")
+    axes = [
+        f"{axis} is {', '.join(format_axis(v) for v in dict.fromkeys(values))}"
+        for axis, values in varied.items()
+    ]
+    last = config.seed + config.seeds - 1
+    return (
+        f"Protocol `{config.protocol}`: {'; '.join(texts)}; {len(cells)} cells, seeds"
+        f" {config.seed} to {last}. Varied: {'; '.join(axes) or 'nothing'}."
+    )
+
+
+def _machine(run: LoadedRun) -> str:
+    manifest = run.manifest
+    seconds = sum(each["seconds"] for each in manifest.get("slices", []))
+    return (
+        f"{manifest.get('n_devices', '?')} x {manifest.get('device', '?')},"
+        f" jax {manifest.get('versions', {}).get('jax', '?')};"
+        f" training took {seconds:,.0f} s in {len(manifest.get('slices', []))} slice(s)."
+    )
+
+
+def _notes(view: View) -> str:
+    """How columns are to be read, of those that there are."""
+    if not view.has_counts:
+        return ""
+    analysis = view.run.config.analysis
+    notes = [NOTES.format(threshold=view.threshold, gap=analysis.ad_min_gap)]
+    if any("r_hat_slope" in row for row in view.run.results):
+        notes.append(SLOPE_NOTE)
+    if any(theory.fills_space(cell) for cell in view.run.cells):
+        notes.append(FULL_NOTE)
+    return "\n".join(notes)
+
+
+def _table_text(table: Table) -> str:
+    text = markdown_table(table.columns, table.rows)
+    return f"{table.caption}\n\n{text}" if table.caption and not table.printed else text
+
+
+def _draw(sections: Sequence[Section], view: View, folder: Path) -> list[Picture]:
+    folder.mkdir(exist_ok=True)
+    with mpl.rc_context(STYLE):
+        pictures = [picture for section in sections for picture in section.pictures(view)]
+        for picture in pictures:
+            picture.figure.savefig(folder / picture.file)
+    return pictures
+
+
+def write_report(path: Path, cell: str | None = None) -> None:
+    """Writes summaries, report and figures of a run directory, and prints the tables.
+
+    Args:
+        cell: name of the cell of which details are shown; by default a telling one.
+    """
+    view = View(load_run(path), cell)
+    run = view.run
+    rundir.write_csv(path / rundir.SUMMARY, view.rows)
+    if view.by_part:
+        rundir.write_csv(path / PART_SUMMARY, view.by_part)
+    if view.ladders:
+        rundir.write_csv(path / RATES, view.ladders)
+    sections = [section for section in all_sections() if section.applies(view)]
+    tables = [table for section in sections for table in section.tables(view) if table.rows]
+    lines = [line for section in sections for line in section.sentences(view)]
+    pictures = _draw(sections, view, path / rundir.FIGURES)
+    text = [
+        f"# {run.config.name}",
+        _recipe(run.config, run.cells),
+        _machine(run),
+        "\n".join(f"- {line}" for line in lines),
+        *(_table_text(table) for table in tables if table.printed),
+        _notes(view),
+        *(_table_text(table) for table in tables if not table.printed),
+        *(f"![{each.title}]({rundir.FIGURES}/{each.file})" for each in pictures),
+    ]
+    rundir.write_atomic(path / "report.md", "\n\n".join(each for each in text if each) + "\n")
+    latex = [
+        latex_table(table.columns, table.rows, table.caption) for table in tables if table.latex
+    ]
+    rundir.write_atomic(path / "report.tex", "\n".join(latex))
+    printed = [markdown_table(each.columns, each.rows) for each in tables if each.printed]
+    end = ["\n".join(lines), f"report: {path / 'report.md'}"]
+    print("\n\n".join(["", *printed, *end]), flush=True)
+
+
+def analyse_again(path: Path, config: SweepConfig, devices: Sequence[Device]) -> None:
+    """Counts the results of a run directory anew, from the checkpoints of its finished slices.
+
+    Args:
+        config: of the directory, with the settings of the analysis that are wanted now; they are
+            written down once the results are.
+
+    Raises:
+        ConfigError: where there are no checkpoints.
+    """
+    groups = make_groups(make_cells(config), config.group_by)
+    manifest = rundir.read_manifest(path)
+    jobs = make_jobs(config, groups, devices, manifest.get("n_slices"))
+    entries = manifest.get("slices", [])
+    pairs = zip(jobs, entries, strict=False)
+    done = [(job, entry["step"]) for job, entry in pairs if entry["status"] == "done"]
+    # All of them first: where one cannot be read, nothing is written.
+    evaluations = [evaluate_again(job, path, step) for job, step in done]
+    if processes.is_first():
+        for (job, _), evaluation in zip(done, evaluations, strict=True):
+            save_results(path, job.runs, evaluation, config)
+        rundir.write_analysis(path, config)
+
+
+def with_analysis(config: SweepConfig, changes: dict[str, Any]) -> SweepConfig:
+    """A config with some settings of its analysis changed, unchecked."""
+    return dataclasses.replace(config, analysis=dataclasses.replace(config.analysis, **changes))

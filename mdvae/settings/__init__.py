@@ -1,0 +1,1 @@
+"""What a sweep is asked to do: fields, sections, protocols, and the grid of cells."""

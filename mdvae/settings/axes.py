@@ -1,0 +1,145 @@
+"""The axes of a grid: which there are, in what order, and what values they may have."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from mdvae.settings.fields import (
+    FIXED,
+    NUMBER,
+    STATIC,
+    TEXT,
+    ConfigError,
+    Field,
+    Section,
+    check,
+    fields_of,
+    unknown,
+    whole,
+)
+from mdvae.settings.registry import SECTIONS, Registry
+
+# Sizes that lead a cell's name and its place, as kappa20-d30-r6.
+LEADING = ("kappa", "d", "r")
+
+Axes = dict[str, tuple[Any, ...]]
+
+# Axes that are no fields of a section: the kind of one, and the one top field that may vary.
+_KIND = Field("kind", "", TEXT, STATIC, required=False, decides=True)
+_BATCH_SIZE = Field("batch_size", 1_000, whole(1), STATIC, required=False, decides=True)
+
+
+class Axis(NamedTuple):
+    """Where an axis of a grid belongs: a section ("" for a top field) and its field there."""
+
+    section: str
+    field: Field
+
+
+def known_axes(kinds: Mapping[str, Iterable[str]]) -> dict[str, Axis]:
+    """The axes that a grid over some kinds may have, in the order of a cell's name.
+
+    Sizes lead; other numbers follow, then kinds, then choices that make programs of their own.
+
+    Args:
+        kinds: the names of the kinds of each section.
+    """
+    found: dict[str, Axis] = {}
+    for section, names in kinds.items():
+        for name in names:
+            for field in fields_of(SECTIONS[section].find(name).settings).values():
+                if field.role == FIXED:
+                    continue
+                if found.get(field.name, Axis(section, field)).section != section:
+                    raise ConfigError(
+                        f"{section}.{field.name}: {found[field.name].section} has a field of this"
+                        " name too; an axis must be told by its name alone, so rename one"
+                    )
+                found[field.name] = Axis(section, field)
+    for section in kinds:
+        found[section] = Axis(section, _KIND)
+    found["batch_size"] = Axis("", _BATCH_SIZE)
+
+    def rank(name: str) -> tuple[int, int]:
+        if name in LEADING:
+            return 0, LEADING.index(name)
+        axis = found[name]
+        return (1 if axis.field.role == NUMBER else 2 if axis.field is _KIND else 3), 0
+
+    return {name: found[name] for name in sorted(found, key=rank)}
+
+
+def _kinds_of(
+    path: str, sections: Mapping[str, Section], axes: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """The kinds of each section that a grid runs over."""
+    kinds = {}
+    for section, own in sections.items():
+        values = _values(f"{path}.{section}", axes[section]) if section in axes else (own.kind,)
+        for value in values:
+            SECTIONS[section].find(value, f"{path}.{section}" if section in axes else "")
+        kinds[section] = list(values)
+    return kinds
+
+
+def _check_shared(section: str, own: Section, kinds: Iterable[str]) -> None:
+    """Refuses a field that is set where no kind on the axis of a section has it."""
+    others = [fields_of(SECTIONS[section].find(kind).settings) for kind in kinds]
+    for name, field in fields_of(own).items():
+        value = getattr(own, name)
+        if value not in (None, field.default) and not any(name in other for other in others):
+            raise ConfigError(
+                f"{section}.{name}: {value!r} has no effect with any kind of the axis"
+                f" grid.{section}; leave it out"
+            )
+
+
+def _values(path: str, values: Any) -> tuple[Any, ...]:
+    if isinstance(values, list):
+        values = tuple(values)
+    if not isinstance(values, tuple) or not values:
+        raise ConfigError(
+            f"{path}: {values!r} is not usable; it must be a tuple with at least one value, such as"
+            " (20,)"
+        )
+    return values
+
+
+def _axes(path: str, axes: Mapping[str, Any], sections: Mapping[str, Section]) -> Axes:
+    """The axes of one grid, checked and in order; an axis that is None is not there."""
+    axes = {name: values for name, values in axes.items() if values is not None}
+    kinds = _kinds_of(path, sections, axes)
+    known = known_axes(kinds)
+    for section in (name for name in sections if name in axes):
+        _check_shared(section, sections[section], kinds[section])
+    checked: Axes = {}
+    for name, given in axes.items():
+        if name not in known:
+            raise unknown(f"{path}.", name, known)
+        values = tuple(
+            check(f"{path}.{name}", known[name].field, value)
+            for value in _values(f"{path}.{name}", given)
+        )
+        if any(value in values[:i] for i, value in enumerate(values)):
+            raise ConfigError(f"{path}.{name}: {values!r} repeats a value; each may stand once")
+        checked[name] = values
+    for name, axis in known.items():
+        given = name in checked or getattr(sections.get(axis.section), name, None) is not None
+        if axis.field.required and not given:
+            raise ConfigError(f"{path}.{name}: missing; give at least one value, such as (20,)")
+    return {name: checked[name] for name in known if name in checked}
+
+
+def check_grid(grid: Any, sections: Mapping[str, Section]) -> dict[str, Axes]:
+    if not isinstance(grid, Mapping):
+        raise ConfigError(f"grid: {grid!r} is not usable; it must map axes to tuples of values")
+    if grid and all(isinstance(axes, Mapping) for axes in grid.values()):
+        return {name: _axes(f"grid.{name}", axes, sections) for name, axes in grid.items()}
+    return {"": _axes("grid", grid, sections)}
+
+
+def of_kind(section: Section, registry: Registry, kind: str) -> Section:
+    """A section turned into another kind; fields that both have keep their values."""
+    settings = registry.find(kind).settings
+    own = fields_of(section)
+    shared = {name: getattr(section, name) for name in fields_of(settings) if name in own}
+    return settings(kind=kind, **shared)

@@ -1,0 +1,181 @@
+"""Fields of a config: one declaration has a field's default, its rule and its role.
+
+A section of a config (data, method, networks, optimiser, analysis) is a frozen dataclass that the
+file of its kind owns. Its fields are made by `number`, `static` and `fixed`; nothing else in the
+house lists them.
+"""
+
+import dataclasses
+import difflib
+import math
+import sys
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple
+
+NUMBER, STATIC, FIXED = "number", "static", "fixed"
+
+
+class ConfigError(ValueError):
+    """A value that cannot be used; the message is one line: field, value, what would be right."""
+
+
+class Rule(NamedTuple):
+    """What a value may be.
+
+    Attributes:
+        accepts: whether a value may be used.
+        words: what would be right, for the message "it must be ...".
+        type: of a value; an empty field in a config file takes values of this type.
+    """
+
+    accepts: Callable[[Any], bool]
+    words: str
+    type: type
+
+
+class Field(NamedTuple):
+    """A declared field.
+
+    Attributes:
+        default: its value where none is given; None where one must be given.
+        rule: what it may be.
+        role: NUMBER, which may differ between the runs of one program; STATIC, whose every value
+            makes a program of its own; FIXED, which is one for the whole sweep and no axis.
+        required: whether a value must be given, here or as an axis of the grid.
+        decides: whether it decides the numbers of a run.
+    """
+
+    name: str
+    default: Any
+    rule: Rule
+    role: str
+    required: bool
+    decides: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """The base of all sections.
+
+    Attributes:
+        kind: the name under which the kind is registered (see `registry`).
+    """
+
+    kind: str = ""
+
+
+def _declare(
+    default: Any, rule: Rule, role: str, required: bool = False, decides: bool = True
+) -> Any:
+    metadata = {"rule": rule, "role": role, "required": required, "decides": decides}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def number(default: Any, rule: Rule) -> Any:
+    """Declares a number that may differ between the runs of one program."""
+    return _declare(default, rule, NUMBER)
+
+
+def static(default: Any, rule: Rule, decides: bool = True) -> Any:
+    """Declares a choice whose every value makes a program of its own."""
+    return _declare(default, rule, STATIC, decides=decides)
+
+
+def fixed(default: Any, rule: Rule, decides: bool = True) -> Any:
+    """Declares what is one for the whole sweep.
+
+    Args:
+        decides: whether it decides the numbers of a run; what does not may change in a run
+            directory that is there already.
+    """
+    return _declare(default, rule, FIXED, decides=decides)
+
+
+def required(rule: Rule, role: str = NUMBER) -> Any:
+    """Declares a field without a default; it must be given, most often as an axis of the grid."""
+    return _declare(None, rule, role, required=True)
+
+
+def fields_of(section: Any) -> dict[str, Field]:
+    """The declared fields of a section's class or of a section, by name and in order."""
+    return {
+        field.name: Field(name=field.name, default=field.default, **field.metadata)  # type: ignore[arg-type]
+        for field in dataclasses.fields(section)
+        if field.metadata
+    }
+
+
+def check(path: str, field: Field, value: Any) -> Any:
+    """The value as it is to be stored.
+
+    Args:
+        path: what the user calls the value, for the message.
+
+    Raises:
+        ConfigError: where the rule refuses it.
+    """
+    if isinstance(value, list):
+        value = tuple(value)
+    if not field.rule.accepts(value):
+        raise ConfigError(f"{path}: {value!r} is not usable; it must be {field.rule.words}")
+    return float(value) if field.rule.type is float and value is not None else value
+
+
+def unknown(path: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The error for a name that is not one of the known ones; these may be dotted paths."""
+    known = sorted(known)
+    inside = [each for each in known if each.rpartition(".")[2] == name]
+    close = inside[:1] or difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "known: " + ", ".join(known)
+    return ConfigError(f"{path}{name}: no such field; {hint}")
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is an integer, and no bool."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is an integer or a finite float, and no more than a float can hold."""
+    whole = is_whole(value) and abs(value) <= sys.float_info.max
+    return whole or (isinstance(value, float) and math.isfinite(value))
+
+
+def whole(least: int) -> Rule:
+    """A whole number from `least` on."""
+    words = f"a whole number, {least} or more"
+    return Rule(lambda v: is_whole(v) and v >= least, words, int)
+
+
+def one_of(names: Collection[str]) -> Rule:
+    """One of some names."""
+    return Rule(lambda v: isinstance(v, str) and v in names, "one of " + ", ".join(names), str)
+
+
+def some_of(names: Collection[str]) -> Rule:
+    """A tuple of some names."""
+    listed = ", ".join(repr(name) for name in names)
+    return Rule(
+        lambda v: isinstance(v, tuple) and all(isinstance(n, str) and n in names for n in v),
+        f"a tuple of some of {listed}",
+        tuple,
+    )
+
+
+TRUTH = Rule(lambda v: isinstance(v, bool), "True or False", bool)
+TEXT = Rule(lambda v: isinstance(v, str), "a text", str)
+NUMBER_RULE = Rule(is_number, "a finite number", float)
+OPTIONAL_NUMBER = Rule(lambda v: v is None or is_number(v), "a finite number, or None", float)
+NOT_NEGATIVE = Rule(lambda v: is_number(v) and v >= 0, "a number, 0 or more", float)
+ABOVE_ZERO = Rule(lambda v: is_number(v) and v > 0, "a number above 0", float)
+FRACTION = Rule(lambda v: is_number(v) and 0 <= v < 1, "a fraction, 0 or more and below 1", float)
+BETWEEN = Rule(lambda v: is_number(v) and 0 < v < 1, "a fraction between 0 and 1", float)
+
+
+def widths(words: str) -> Rule:
+    """A tuple of widths of layers, of 1 or more each; it may be empty."""
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, tuple) and all(is_whole(width) and width >= 1 for width in value)
+
+    return Rule(accepts, words, tuple)

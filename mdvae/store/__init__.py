@@ -1,0 +1,1 @@
+"""Run directories: their files, their checkpoints, and opening one in a notebook."""

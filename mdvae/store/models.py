@@ -1,0 +1,147 @@
+"""A trained model of one run: encode, decode, generate, and its loss by sample."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdvae.data.base import Batch, PyTree
+from mdvae.data.keys import purpose_key
+from mdvae.methods import distributions
+from mdvae.methods.base import TrainState, cell_numbers, networks_of
+from mdvae.networks.base import Diagonal, Full, Posterior, with_standard_prior
+from mdvae.settings.grid import Cell, Group
+from mdvae.settings.registry import DATA, METHODS
+
+
+class Model(NamedTuple):
+    """The networks of a run with their params.
+
+    Samples x are [n, ...], [n, d] of vectors, conditions c [n, c], latents z [n, kappa].
+
+    Attributes:
+        cell, seed: of the run.
+        steps: that it was trained for.
+        params, stats: at the cell's true shapes.
+    """
+
+    cell: Cell
+    seed: int
+    steps: int
+    params: PyTree
+    stats: PyTree
+
+    def _batch(self, n: int, x: Any = None, c: Any = None) -> Batch:
+        """A batch of the cell's layout from rows of x and c."""
+        kind = DATA.find(self.cell.data.kind)
+        shapes = kind.shapes(self.cell.sizes)
+        if "c" not in shapes and c is not None:
+            raise ValueError(f"c: has no effect on a VAE such as {self.cell.name}; leave it out")
+        if "c" in shapes and c is None:
+            width = self.cell.sizes.c
+            raise ValueError(
+                f"c: missing; {self.cell.name} is conditional and needs ({n}, {width})"
+            )
+        given = {"x": x, "c": c}
+        return {
+            name: jnp.asarray(
+                np.moveaxis(_checked(name, rows, shapes[name], n), 0, kind.sample_axis)
+            )
+            for name, rows in given.items()
+            if rows is not None
+        }
+
+    def _rows(self, x: jax.Array) -> np.ndarray:
+        return np.moveaxis(np.asarray(x), DATA.find(self.cell.data.kind).sample_axis, 0)
+
+    def posterior(self, x: np.ndarray, c: np.ndarray | None = None) -> Posterior:
+        """q(z | x, c) of each sample, feature-major as the networks make it."""
+        batch = self._batch(len(x), x, c)
+        return networks_of(self.cell).encode(self.params, self.stats, batch, False)[0]
+
+    def encode(self, x: np.ndarray, c: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and log variance of q(z | x, c), [n, kappa] each; of a full one the diagonal's."""
+        posterior = self.posterior(x, c)
+        if isinstance(posterior, Full):
+            variance_KB = jnp.sum(posterior.factor**2, axis=1)
+            posterior = Diagonal(posterior.mean, jnp.log(variance_KB))
+        return np.asarray(posterior.mean).T, np.asarray(posterior.logvar).T
+
+    def decode(self, z: np.ndarray, c: np.ndarray | None = None) -> np.ndarray:
+        """Mean of p(x | z, c), [n, ...]."""
+        batch = self._batch(len(z), c=c)
+        z_KB = jnp.asarray(_checked("z", z, (self.cell.sizes.kappa,), len(z)).T)
+        networks = networks_of(self.cell)
+        return self._rows(networks.decode(self.params, self.stats, z_KB, batch, False)[0])
+
+    def nelbo(
+        self,
+        x: np.ndarray,
+        c: np.ndarray | None = None,
+        *,
+        standard_prior: bool = False,
+        draw: int = 0,
+    ) -> np.ndarray:
+        """The negative ELBO of each sample by one draw of z, nats, [n].
+
+        In double precision: a trained gamma of 1e-7 magnifies the rounding of single precision.
+
+        Args:
+            standard_prior: of the model without a learned prior that is the same by Remark 1 of
+                CVAE-dims; see `networks.base.with_standard_prior`.
+            draw: another number gives other z.
+        """
+        networks = networks_of(self.cell)
+        if standard_prior:
+            networks = with_standard_prior(networks)
+        group = Group((self.cell,), self.cell.sizes)
+        method = METHODS.find(self.cell.method.kind).make(group, self.steps, networks)
+        inputs = (self.params, self.stats, self._batch(len(x), x, c), cell_numbers(self.cell))
+        with jax.enable_x64(True):
+            params, stats, batch, numbers = jax.tree.map(
+                lambda leaf: jnp.asarray(leaf, np.float64), inputs
+            )
+            key = jax.random.fold_in(purpose_key(self.seed, "nelbo"), draw)
+            noise = method.noise(key, len(x))
+            state = TrainState(params, stats, (), jnp.int32(self.steps))
+            return np.asarray(method.score(state, batch, noise, numbers)["nelbo"])
+
+    def generate(
+        self,
+        n: int = 1_000,
+        c: np.ndarray | None = None,
+        *,
+        noise: bool = False,
+        draw: int = 0,
+    ) -> np.ndarray:
+        """Samples of the model: z from the prior, given c where there is one; [n, ...].
+
+        Args:
+            n: how many.
+            c: a single row stands for all.
+            noise: adds the decoder's own, of variance gamma; without it samples are means.
+            draw: another number gives other samples.
+        """
+        networks = networks_of(self.cell)
+        if c is not None and len(c) == 1:
+            c = np.repeat(np.asarray(c), n, axis=0)
+        batch = self._batch(n, c=c)
+        key = jax.random.fold_in(purpose_key(self.seed, "generate"), draw)
+        key_z, key_x = jax.random.split(key)
+        z_KB = jax.random.normal(key_z, (self.cell.sizes.kappa, n))
+        if networks.prior is not None:
+            z_KB = distributions.sample(networks.prior(self.params, batch), z_KB)
+        x, _ = networks.decode(self.params, self.stats, z_KB, batch, False)
+        if noise:
+            scale = jnp.exp(0.5 * self.params["log_gamma"])
+            x = x + scale * jax.random.normal(key_x, x.shape)
+        return self._rows(x)
+
+
+def _checked(name: str, rows: Any, shape: tuple[int, ...], n: int) -> np.ndarray:
+    rows = np.asarray(rows, np.float32)
+    if rows.shape != (n, *shape):
+        right = ", ".join(map(str, ("n" if name in ("x", "z") else n, *shape)))
+        raise ValueError(f"{name}: shape {rows.shape} is not usable; it must be ({right})")
+    return rows

@@ -1,0 +1,164 @@
+"""Reports on invented results: what each section says where runs have found what is expected."""
+
+import csv
+import re
+from unittest import mock
+
+import pytest
+from conftest import tiny_dict
+from invented import invented_run
+from ml_collections import ConfigDict
+from runs import CONFIGS, run_report
+
+import mdvae
+from mdvae import cli
+from mdvae.settings.config import resolve
+
+FILES = CONFIGS.parents[1] / "configs"
+SIZES = {"kappa": (4,), "d": (6,), "r": (2,)}
+
+
+def reported(path, figures=True):
+    """The figures and the text of a new report."""
+    assert run_report(path, figures=figures) == 0
+    return {file.name for file in path.glob("figures/*")}, (path / "report.md").read_text()
+
+
+def main_table(text):
+    """The first table of a report: its rows, by title of the column."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[field.strip() for field in line.split("|")[1:-1]] for line in lines]
+    end = next((i for i, line in enumerate(lines) if i > 1 and "---" in line), len(lines) + 1)
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2 : end - 1]]
+
+
+def rates_of(path):
+    with open(path / "rates.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_the_last_run(path):
+    """A run directory whose last run is not there yet can be reported on, figures built too."""
+    with open(path / "results.csv", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    for file in path.glob("*.csv"):
+        lines = file.read_text().splitlines(keepends=True)
+        start = f"{last['cell']},{last['seed']},"
+        file.write_text("".join(line for line in lines if not line.startswith(start)))
+    with mock.patch("matplotlib.figure.Figure.savefig", lambda _, file: file.write_bytes(b"")):
+        figures, text = reported(path)
+    assert all((path / "figures" / name).read_bytes() == b"" for name in figures)
+    assert "Not finished: 1 runs have no results yet" in text
+
+
+def test_an_axis_beyond_the_sizes_has_a_column_of_its_name(tmp_path):
+    grid = {**SIZES, "learning_rate": (0.001, 0.01), "log_gamma_init": (-1.0, 0.0)}
+    path = invented_run(resolve(tiny_dict(grid)), tmp_path / "w")
+    figures, text = reported(path)
+    rows = main_table(text)
+    assert list(rows[0])[:6] == ["κ", "d", "r", "initial log γ", "learning rate", "AD (0.05)"]
+    assert {(row["learning rate"], row["initial log γ"]) for row in rows} == {
+        (rate, start) for rate in ("0.001", "0.01") for start in ("-1", "0")
+    }
+    assert not re.search(r"\|\s*else\s*\|", text)
+    assert "learning_rate is 0.001, 0.01" in text
+    assert "learning rate" in (path / "report.tex").read_text()
+    assert "ad_against_start.png" in figures
+
+
+def test_groups_are_told_by_what_they_do_not_share(tmp_path):
+    """A choice that makes a program of its own is a column, and each group has its costs."""
+    path = invented_run(resolve(tiny_dict({**SIZES, "hidden": ((8,), (4, 4))})), tmp_path / "w")
+    _, text = reported(path, figures=False)
+    assert [row["hidden"] for row in main_table(text)] == ["8", "4x4"]
+    for hidden in ("8", "4x4"):
+        assert re.search(rf"\|\s*hidden = {hidden}\s*\|\s*2\s*\|\s*1\s*\|\s*0.50\s*\|", text)
+
+
+def test_report_says_what_was_found(tmp_path):
+    config = resolve(tiny_dict({"kappa": (2, 4), "d": (6,), "r": (3,)}))
+    _, text = reported(invented_run(config, tmp_path / "w"))
+    for rule in ("0.05", "gap"):
+        assert f"κ < r (too few latents), AD = κ by the {rule} rule in 2 of 2 (100 %" in text
+        assert f"r < d and κ ≥ r (Theorem 1), AD = r by the {rule} rule in 2 of 2 (100 %" in text
+    by_kappa = {row["κ"]: row for row in main_table(text)}
+    assert by_kappa["2"]["AD (0.05)"].startswith("2.0")
+    assert by_kappa["4"]["AD (gap)"].startswith("3.0")
+    assert by_kappa["4"]["AD (gap) as expected"] == "2/2"
+
+
+def test_the_cell_that_is_shown_can_be_chosen(tmp_path):
+    config = resolve(tiny_dict({"kappa": (4,), "d": (6,), "r": (2, 3)}))
+    path = invented_run(config, tmp_path / "w")
+    for cell in ("kappa4-d6-r2", "kappa4-d6-r3"):
+        assert run_report(f"--cell={cell}", path) == 0
+        text = (path / "report.md").read_text()
+        assert f"Encoder variances over the prior's, {cell}, seed 0: {cell[-1]} below" in text
+
+
+def invented(name, path, **axes):
+    """A run directory of a config file in which two seeds have found what theory expects.
+
+    Args:
+        axes: values of axes instead of the file's, or None for a grid that is left out.
+    """
+    config = cli.load_config(str(FILES / f"{name}.py"))
+    config.update({"seeds": 2})
+    config.grid = ConfigDict({**config.grid.to_dict(), **axes})
+    with config.unlocked():
+        for axis in [axis for axis, values in axes.items() if values is None]:
+            del config.grid[axis]
+    return invented_run(resolve(config), path)
+
+
+def test_report_of_table5(tmp_path):
+    path = invented("table5", tmp_path / "w")
+    figures, text = reported(path)
+    run = mdvae.load_run(path)
+    assert len(run.parts) == 2 * 2 * 5  # runs, with and without attention, classes
+    for cell in run.cells:
+        mine = [row["fraction"] for row in run.counts if row["cell"] == cell.name]
+        assert sum(mine) == pytest.approx(2 * 5.0, rel=1e-5)
+    assert "parts.png" in figures
+    for attention in (True, False):
+        assert f"attention={attention}: AD by the 0.05 rule is as expected in 10 of 10" in text
+    without_the_last_run(path)
+
+
+def test_report_of_table6(tmp_path):
+    path = invented("table6", tmp_path / "w", attention=(True,))
+    figures, _ = reported(path)
+    assert {(row["part"], row["expected_ad"]) for row in mdvae.load_run(path).parts} == {
+        (t, 12 - t) for t in (2, 4, 6, 8, 10)
+    }
+    assert "parts.png" in figures
+    without_the_last_run(path)
+
+
+def test_report_of_table7(tmp_path):
+    _, text = reported(invented("table7", tmp_path / "w"), figures=False)
+    assert text.count("from initial log γ = -20, -10, 0, 10, 20, AD (0.05) is") == 6
+    assert text.count("AD (0.05) is 5.0, 5.0, 5.0, 5.0, 5.0 and AD (gap)") == 4
+    assert text.count("AD (0.05) is 10.0, 10.0, 10.0, 10.0, 10.0 and AD (gap)") == 2
+    assert "AD = r - t by" not in text  # bad starts say nothing on the theorem
+
+
+def test_figures_of_table7(tmp_path):
+    few = {"published_vae": None, "published_cvae": None, "ours_cvae": None}
+    path = invented("table7", tmp_path / "w", **few)
+    figures, _ = reported(path)
+    assert {"ad_against_start.png"} <= figures
+    without_the_last_run(path)
+
+
+def test_report_of_theorem2(tmp_path):
+    path = invented("theorem2", tmp_path / "w", t=(2, 5), log_gamma=(-8.0, -7.0, -6.0, -5.0))
+    figures, _ = reported(path)
+    assert "rates.png" in figures
+    rates = rates_of(path)
+    # Theorem 2: d - r + t, with d = 20 and r = 6.
+    assert [float(row["theory"]) for row in rates] == [16.0, 19.0]
+    assert [float(row["nelbo"]) for row in rates] == pytest.approx([16, 19], abs=0.1)
+    assert [float(row["r_hat_slope"]) for row in rates] == pytest.approx([4, 1], abs=0.1)
+    assert [float(row["r_hat_recon"]) for row in rates] == pytest.approx([4, 1], abs=0.1)
+    without_the_last_run(path)

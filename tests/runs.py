@@ -1,0 +1,75 @@
+"""Run directories for the tests of commands: made in the tests' own process, and quickly."""
+
+import atexit
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+import jax
+
+from mdvae import report, sweep
+
+CONFIGS = Path(__file__).parent / "configs"
+TINY, SMALL = (str(CONFIGS / f"{name}.py") for name in ("tiny", "small"))
+
+
+@contextlib.contextmanager
+def quick_compilation() -> Iterator[None]:
+    """Compiles without most optimisations: of programs that run for a moment, the longest part."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """What makes another process compute bit for bit what `run_sweep` does in this one."""
+    return {
+        **os.environ,
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={len(jax.local_devices())}",
+        **variables,
+    }
+
+
+def without_figures() -> contextlib.AbstractContextManager:
+    """Reports that draw nothing, where figures are not what a test looks at."""
+    return mock.patch("mdvae.reports.report._draw", return_value=[])
+
+
+def run_sweep(config: str, path: Path, *flags: str, figures: bool = False) -> int:
+    """The sweep command in this process, on the devices that it has; its exit code."""
+    jax.local_devices()  # the command takes as many as there are cores where JAX has not begun
+    with quick_compilation(), contextlib.nullcontext() if figures else without_figures():
+        return sweep.main(["sweep", f"--config={config}", f"--workdir={path}", *flags])
+
+
+def run_report(*arguments: object, figures: bool = False) -> int:
+    """The report command in this process; its exit code."""
+    with quick_compilation(), contextlib.nullcontext() if figures else without_figures():
+        return report.main(["report", *map(str, arguments)])
+
+
+@cache
+def finished_run(config: str) -> tuple[Path, str]:
+    """A finished run directory of a config, which nobody changes, and what the command printed."""
+    folder = Path(tempfile.mkdtemp(prefix="mdvae-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path, output = folder / Path(config).stem, io.StringIO()
+    with contextlib.redirect_stdout(output):
+        code = run_sweep(config, path, figures=True)
+    assert code == 0, output.getvalue()
+    return path, output.getvalue()
+
+
+def copy_of(config: str, path: Path) -> Path:
+    """A finished run directory of a config, to be changed."""
+    return shutil.copytree(finished_run(config)[0], path)

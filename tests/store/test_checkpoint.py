@@ -1,0 +1,109 @@
+"""Checkpoints: exact, pruned, readable by item, and robust against a damaged newest one."""
+
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from mdvae.store import checkpoint
+from mdvae.store.checkpoint import MODEL, TRAINING
+
+MODEL_STATE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3) / 7}
+TRAINING_STATE = {"b": (np.int32(3) * np.ones(2, np.int32),)}
+ITEMS = {MODEL: MODEL_STATE, TRAINING: TRAINING_STATE}
+
+
+def plus(state, n):
+    return jax.tree.map(lambda leaf: leaf + np.asarray(n, leaf.dtype), state)
+
+
+def assert_equal(found, expected):
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(found))
+
+
+def test_round_trip_is_exact_and_newest(tmp_path):
+    for step in (2, 4, 6):
+        checkpoint.save(tmp_path / "c", step, plus(ITEMS, step))
+    restored = checkpoint.restore(tmp_path / "c", ITEMS)
+    assert restored is not None
+    assert restored.step == 6
+    assert restored.skipped == ()
+    assert_equal(restored.items, plus(ITEMS, 6))
+    kept = [path.name for path in (tmp_path / "c").iterdir() if path.name.isdigit()]
+    assert sorted(kept) == ["4", "6"]
+
+
+@pytest.mark.parametrize("name", [MODEL, TRAINING])
+def test_an_item_is_read_without_the_other(tmp_path, name):
+    checkpoint.save(tmp_path, 2, ITEMS)
+    restored = checkpoint.restore(tmp_path, {name: ITEMS[name]})
+    assert restored is not None
+    assert set(restored.items) == {name}
+    assert_equal(restored.items, {name: ITEMS[name]})
+
+
+def empty(path):
+    """Empties all files but those that say what there is."""
+    files = [file for file in path.rglob("*") if file.is_file()]
+    damaged = [file for file in files if "METADATA" not in file.name.upper()]
+    assert damaged
+    for file in damaged:
+        file.write_bytes(b"")
+
+
+@pytest.mark.parametrize("how", [shutil.rmtree, empty])
+def test_a_model_needs_nothing_of_the_training(tmp_path, how):
+    checkpoint.save(tmp_path, 2, ITEMS)
+    how(tmp_path / "2" / TRAINING)
+    restored = checkpoint.restore(tmp_path, {MODEL: MODEL_STATE})
+    assert restored is not None
+    assert (restored.step, restored.skipped) == (2, ())
+    assert_equal(restored.items, {MODEL: MODEL_STATE})
+    with pytest.raises(checkpoint.DamagedError):
+        checkpoint.restore(tmp_path, ITEMS)
+
+
+def test_rows_beyond_the_template_are_dropped(tmp_path):
+    """A slice is filled up to a multiple of the devices that it ran on."""
+    checkpoint.save(tmp_path, 2, ITEMS)
+    wanted = jax.tree.map(lambda leaf: leaf[:1], ITEMS)
+    restored = checkpoint.restore(tmp_path, wanted)
+    assert restored is not None
+    assert_equal(restored.items, wanted)
+
+
+@pytest.mark.parametrize("item", [MODEL, TRAINING])
+def test_damaged_newest_falls_back_and_can_be_saved_again(tmp_path, item):
+    for step in (2, 4):
+        checkpoint.save(tmp_path, step, plus(ITEMS, step))
+    empty(tmp_path / "4" / item)
+    restored = checkpoint.restore(tmp_path, ITEMS)
+    assert restored is not None
+    assert (restored.step, restored.skipped) == (2, (4,))
+    assert_equal(restored.items, plus(ITEMS, 2))
+    checkpoint.discard(tmp_path, restored.skipped)
+    checkpoint.save(tmp_path, 4, plus(ITEMS, 5))
+    again = checkpoint.restore(tmp_path, ITEMS)
+    assert again is not None
+    assert (again.step, again.skipped) == (4, ())
+    assert_equal(again.items, plus(ITEMS, 5))
+
+
+def test_a_checkpoint_of_another_structure_is_not_taken_for_one(tmp_path):
+    checkpoint.save(tmp_path, 2, ITEMS)
+    other = {MODEL: {"a": MODEL_STATE["a"], "more": MODEL_STATE["a"]}}
+    with pytest.raises(checkpoint.DamagedError):
+        checkpoint.restore(tmp_path, other)
+
+
+def test_nothing_readable_is_said(tmp_path):
+    checkpoint.save(tmp_path, 2, ITEMS)
+    empty(tmp_path / "2")
+    with pytest.raises(checkpoint.DamagedError, match=r"none of its checkpoints \(2\)"):
+        checkpoint.restore(tmp_path, ITEMS)
+
+
+def test_nothing_saved(tmp_path):
+    assert checkpoint.restore(tmp_path / "missing", ITEMS) is None
