@@ -20,6 +20,7 @@ once. SIGINT and SIGTERM save first, and exit with code 75. A mistake exits with
 """
 
 import contextlib
+import dataclasses
 import io
 import json
 import re
@@ -41,7 +42,7 @@ from mdvae.engine.machine import describe_machine, pick_devices, set_up_cpu
 from mdvae.engine.processes import Cluster
 from mdvae.engine.progress import StopRequest
 from mdvae.engine.runner import train_slice
-from mdvae.reports.report import analyse_again, write_report
+from mdvae.reports.report import analyse_again, with_analysis, write_report
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import make_cells, make_groups
@@ -116,7 +117,8 @@ def _open_directory(stack: contextlib.ExitStack, path: Path, config: SweepConfig
     stack.enter_context(rundir.lock_directory(path))
     changed = rundir.claim_directory(path, config)
     saved = any((path / rundir.CHECKPOINTS).glob("*/*"))
-    return {"manifest": rundir.read_manifest(path), "saved": saved, "analysis_changed": changed}
+    old = dataclasses.asdict(rundir.read_config(path).analysis)
+    return {"manifest": rundir.read_manifest(path), "saved": saved, "old": old, "changed": changed}
 
 
 def run_sweep(arguments: Arguments) -> int:
@@ -140,7 +142,7 @@ def run_sweep(arguments: Arguments) -> int:
         devices = pick_devices(arguments.devices, n_runs)
         if manifest.get("status") == "done":
             print(f"{path}: finished; reporting")
-            if opened["analysis_changed"]:
+            if opened["changed"]:
                 analyse_again(path, config, devices)
             return _report(path)
         machine = describe_machine(devices)
@@ -148,8 +150,11 @@ def run_sweep(arguments: Arguments) -> int:
             versions = json.dumps(manifest["versions"])
             print(f"warning: {path} was begun with other versions: {versions}")
         old = manifest if opened["saved"] else {}
-        jobs = make_jobs(config, groups, devices, old.get("n_slices"))
-        manifest = start_manifest(arguments.command, config, old, jobs, machine)
+        # Slices that were counted already wait for the end, to be counted again with all others.
+        counted = with_analysis(config, opened["old"])
+        groups = make_groups(make_cells(counted), config.group_by)
+        jobs = make_jobs(counted, groups, devices, old.get("n_slices"))
+        manifest = start_manifest(arguments.command, counted, old, jobs, machine)
         _write_manifest(path, manifest)
         print(
             f"{path}: {len(cells)} cells x {config.seeds} seeds = {n_runs} runs,"
@@ -161,7 +166,7 @@ def run_sweep(arguments: Arguments) -> int:
                 if processes.agree(stop.signal is not None)[0]:
                     break
                 if entry["status"] != "done":
-                    _run_job(job, entry, manifest, config, path, stop)
+                    _run_job(job, entry, manifest, counted, path, stop)
         finished = all(entry["status"] == "done" for entry in manifest["slices"])
         manifest["status"] = "done" if finished else "interrupted"
         _write_manifest(path, manifest)
@@ -170,7 +175,7 @@ def run_sweep(arguments: Arguments) -> int:
             print(f"stopped by {who}; saved. To go on: {arguments.command}")
             processes.agree(0.0)  # nobody leaves, and takes the others along, before all is written
             return cli.INTERRUPTED
-        if opened["analysis_changed"] and old:
+        if opened["changed"]:
             analyse_again(path, config, devices)
         return _report(path)
 

@@ -385,7 +385,6 @@ def test_sweep_of_a_claimed_directory_writes_down_its_threshold(tmp_path):
     assert rundir.read_config(tmp_path).analysis.ad_threshold == 0.5
 
 
-@pytest.mark.xfail(strict=True, reason="results of another threshold than config.json's")
 def test_training_again_with_another_threshold_writes_it_down(small):
     """Results are there, but no checkpoints from which they could be counted again."""
     manifest = rundir.read_manifest(small)
@@ -397,7 +396,6 @@ def test_training_again_with_another_threshold_writes_it_down(small):
     assert rundir.read_config(small).analysis.ad_threshold == 0.5
 
 
-@pytest.mark.xfail(strict=True, reason="slices of a stopped sweep keep the threshold of their own")
 def test_slices_are_counted_by_one_threshold_however_often_it_changed(tmp_path, monkeypatch):
     """Stopped in the second slice, with another threshold in the third, ended with the first."""
     path, save = tmp_path / "w", checkpoint.save

@@ -7,7 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mdvae.analysis.statistics import NAN
+
 COUNT_DRAWS = 200
+# From here on a ratio is that of a latent left at the prior. Counts do not change from 0.8 to 0.98:
+# in log odds, an active latent is far below any of them.
+PRIOR_LEVEL = 0.9
 
 
 class Gap(NamedTuple):
@@ -16,13 +21,16 @@ class Gap(NamedTuple):
     Attributes:
         ad: active dimensions below the gap, or None where no gap is wide enough.
         low, high: the thresholds between which the count by threshold is constant at the gap.
-        width: log(high / low), nats.
+        width: of the gap, in the units of the scale on which it was looked for.
     """
 
     ad: int | None
     low: float
     high: float
     width: float
+
+
+NO_SPECTRUM = Gap(None, NAN, NAN, NAN)
 
 
 def active_dimensions(ratios: np.ndarray, threshold: float) -> int:
@@ -34,32 +42,63 @@ def active_dimensions(ratios: np.ndarray, threshold: float) -> int:
     return int(np.sum(np.asarray(ratios) < threshold))
 
 
-def threshold_curve(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def threshold_curve(ratios: np.ndarray, top: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Active dimensions as a function of the threshold.
+
+    Args:
+        ratios: [kappa].
+        top: the prior's level; ratios above it are taken to be at it.
 
     Returns:
         The ends of the intervals on which the count is constant, ascending and ending at the
-        prior's own level 1, [kappa + 1]; and the count just above each but the last, [kappa].
+        prior's level, [kappa + 1]; and the count just above each but the last, [kappa].
     """
-    edges = np.append(np.sort(np.minimum(np.asarray(ratios, np.float64), 1.0)), 1.0)
+    edges = np.append(np.sort(np.minimum(np.asarray(ratios, np.float64), top)), top)
     return edges, np.arange(1, len(edges))
 
 
-def largest_gap(ratios: np.ndarray, min_gap: float) -> Gap:
-    """Active dimensions by the largest gap of the sorted log ratios.
+def log_odds(ratios: np.ndarray) -> np.ndarray:
+    """log(ratio / (1 - ratio)) of ratios below 1: as far from the prior as from certainty."""
+    return np.log(ratios) - np.log1p(-ratios)
 
-    The prior's own level, 1, is the spectrum's top, so that a model which uses all its latents
-    is seen as such. Equally, this is the widest interval of thresholds (in logs) on which
-    `threshold_curve` is constant.
+
+def largest_gap(ratios: np.ndarray, min_gap: float) -> Gap:
+    """Active dimensions by the largest gap of the sorted log odds of the ratios.
+
+    Log ratios alone would stretch the end of the active latents, and set those apart that differ
+    among themselves by orders of magnitude, while a latent that most samples use and the others
+    do not, with a ratio of 0.3, would be next to those at the prior. In log odds it is not.
+
+    Ratios are capped at the prior's level, which is the spectrum's top as well, so that a model
+    which uses all its latents is seen as such, and one all of whose latents are at that level has
+    none.
 
     Args:
         ratios: [kappa], positive.
         min_gap: least width in nats; below it there is no gap.
     """
+    edges, counts = threshold_curve(ratios, PRIOR_LEVEL)
+    if not np.all(np.isfinite(edges)) or edges[0] <= 0.0:
+        return NO_SPECTRUM
+    if edges[0] == PRIOR_LEVEL:
+        return Gap(0, 0.0, PRIOR_LEVEL, float("inf"))
+    return _widest(edges, counts, log_odds(edges), min_gap)
+
+
+def largest_log_gap(ratios: np.ndarray, min_gap: float) -> Gap:
+    """Active dimensions by the largest gap of the sorted log ratios, with 1 as the top.
+
+    The rule before `largest_gap`, kept beside it for comparison. It cannot answer 0.
+    """
     edges, counts = threshold_curve(ratios)
     if not np.all(np.isfinite(edges)) or edges[0] <= 0.0:
-        return Gap(None, float("nan"), float("nan"), float("nan"))
-    widths = np.diff(np.log(edges))
+        return NO_SPECTRUM
+    return _widest(edges, counts, np.log(edges), min_gap)
+
+
+def _widest(edges: np.ndarray, counts: np.ndarray, places: np.ndarray, min_gap: float) -> Gap:
+    """The widest interval between neighbouring edges, on a scale that gives them their places."""
+    widths = np.diff(places)
     best = int(np.argmax(widths))
     width = float(widths[best])
     ad = int(counts[best]) if width >= min_gap else None
@@ -69,7 +108,9 @@ def largest_gap(ratios: np.ndarray, min_gap: float) -> Gap:
 def count_intervals(
     ratio_blocks: np.ndarray, threshold: float, min_gap: float
 ) -> tuple[tuple[int, int], tuple[int, int] | None]:
-    """95 % bootstrap intervals of both counts over evaluation samples.
+    """Between which counts both rules would be on other evaluation samples: 95 % bootstrap ends.
+
+    That is the counts of one trained model; what another training would give is not in them.
 
     Args:
         ratio_blocks: [kappa, blocks], ratios averaged over blocks of the samples.

@@ -12,15 +12,18 @@ import numpy as np
 
 from mdvae.analysis.rates import (
     SETTLED_TOLERANCE,
-    UNKNOWN,
-    Estimate,
     LadderRates,
     ladder_rates,
     trajectory_rates,
 )
+from mdvae.analysis.statistics import NAN
 
 Row = dict[str, Any]
 RunKey = tuple[str, int]
+
+# From this share of samples on that have all dimensions of their manifold above the scale of gamma,
+# a dimension that is not found counts as missed.
+RESOLVED_SHARE = 0.95
 
 # The columns that estimates from the loss need.
 LOSSES = {"nelbo", "recon", "gamma"}
@@ -30,35 +33,41 @@ def family_rates(
     cells: Sequence[str],
     seeds: Sequence[int],
     rows: Sequence[Row],
-    blocks: Mapping[RunKey, np.ndarray],
     spectra: Mapping[RunKey, np.ndarray],
     min_gap: float,
-) -> LadderRates | None:
-    """Rates of one ladder over the seeds whose runs are all there and sound; None without any.
+) -> tuple[LadderRates, list[int]] | None:
+    """Rates of one ladder, and over which seeds: those whose runs are all there and sound.
 
     Args:
         cells: of the ladder, by ascending level.
-        blocks: per run, [2, blocks] means of nelbo and recon.
         spectra: per run, [kappa] variance ratios.
+
+    Returns:
+        None where there is no such seed.
     """
     by_run = {(row["cell"], row["seed"]): row for row in rows}
-    keys = [[(cell, seed) for cell in cells] for seed in seeds]
-    keys = [line for line in keys if all(by_run.get(key, {}).get("status") == "ok" for key in line)]
-    if not keys:
+
+    def is_whole(seed: int) -> bool:
+        runs = [by_run.get((cell, seed), {}) for cell in cells]
+        return all(run.get("status") == "ok" and run.keys() >= LOSSES for run in runs)
+
+    whole = [seed for seed in seeds if is_whole(seed)]
+    if not whole:
         return None
-    values = np.array([[blocks[key] for key in line] for line in keys])
-    return ladder_rates(
-        levels=np.array([by_run[key]["log_gamma"] for key in keys[0]], np.float64),
-        nelbo_SLB=values[:, :, 0],
-        recon_SLB=values[:, :, 1],
+    keys = [[(cell, seed) for cell in cells] for seed in whole]
+
+    def column(name: str) -> np.ndarray:
+        return np.array([[by_run[key][name] for key in line] for line in keys], np.float64)
+
+    rates = ladder_rates(
+        levels=column("log_gamma")[0],
+        nelbo_SL=column("nelbo"),
+        recon_SL=column("recon"),
         ratios_SLK=np.array([[spectra[key] for key in line] for line in keys]),
         d=by_run[keys[0][0]]["d"],
         min_gap=min_gap,
     )
-
-
-def _columns(name: str, estimate: Estimate) -> Row:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return rates, whole
 
 
 def warnings_of(row: Row, threshold: float, in_ladder: bool = False) -> list[str]:
@@ -92,6 +101,7 @@ def warnings_of(row: Row, threshold: float, in_ladder: bool = False) -> list[str
         found.append("the spectrum has no gap")
     elif row["ad"] != row["ad_gap"]:
         found.append(f"AD ({threshold:g}) and AD (gap) differ: {row['ad']} and {row['ad_gap']}")
+    found += _unresolved(row)
     if row["kappa"] in (row["ad"], row["ad_gap"]):
         found.append("all latents are active, kappa may be too small")
     if not unknown and row["ad_gap"] is not None and abs(r_hat - row["ad_gap"]) > 1.0:
@@ -99,41 +109,55 @@ def warnings_of(row: Row, threshold: float, in_ladder: bool = False) -> list[str
     return found
 
 
+def _unresolved(row: Row) -> list[str]:
+    """Where dimensions are missing: whether gamma hides them, or the model has missed them."""
+    expected, counted = row.get("expected_ad"), row["ad_gap"]
+    share = row.get("resolvable_share")
+    if expected is None or counted is None or counted >= expected or share is None:
+        return []
+    hidden = share < RESOLVED_SHARE
+    why = "some vary by less than gamma resolves" if hidden else "and gamma resolves all"
+    numbers = f"AD (gap) is {counted} of {expected}, {100 * share:.0f} % of samples have all"
+    return [f"dimensions of the manifold are missing, {why}: {numbers}"]
+
+
 def add_estimates(
     rows: Sequence[Row],
     metrics: Sequence[Row],
-    blocks: Mapping[RunKey, np.ndarray],
     spectra: Mapping[RunKey, np.ndarray],
     ladders: Mapping[str, Sequence[str]],
     threshold: float,
     min_gap: float,
 ) -> list[Row]:
-    """Rows with r_hat_slope, r_hat_recon (each with _low and _high) and warnings added.
+    """Rows with r_hat_slope, r_hat_recon and warnings added.
 
+    These are of one seed each, and have no interval: what another seed would give is in rates.csv.
     With a learned gamma Recon / gamma is d by construction, so r_hat_recon is left empty there.
 
     Args:
         metrics: the lines of metrics.jsonl in which nelbo is what is minimised.
-        blocks, spectra: by run; see `family_rates`.
+        spectra: by run; see `family_rates`.
         ladders: cells at several held log gammas, each list by ascending level.
     """
-    found: dict[RunKey, LadderRates] = {}
+    found: dict[RunKey, tuple[float, float]] = {}
     members = {cell for cells in ladders.values() for cell in cells}
+    seeds = sorted({row["seed"] for row in rows})
     for cells in ladders.values():
-        for seed in sorted({row["seed"] for row in rows}):
-            rates = family_rates(cells, [seed], rows, blocks, spectra, min_gap)
-            if rates is not None:
-                found |= {(cell, seed): rates for cell in cells}
+        family = family_rates(cells, seeds, rows, spectra, min_gap)
+        if family is not None:
+            rates, whole = family
+            for i, seed in enumerate(whole):
+                both = float(rates.slopes_S[i]), float(rates.recons_S[i])
+                found |= {(cell, seed): both for cell in cells}
     logged: dict[RunKey, list[Row]] = {}
     for line in metrics:
         logged.setdefault((line["cell"], line["seed"]), []).append(line)
     done = []
     for row in rows:
         key = (row["cell"], row["seed"])
-        slope = recon = UNKNOWN
-        if key in found:
-            slope, recon = found[key].r_hat_slope, found[key].r_hat_recon
-        elif row.get("log_gamma") is None and row["status"] == "ok" and row.keys() >= LOSSES:
+        slope, recon = found.get(key, (NAN, NAN))
+        learned = row.get("log_gamma") is None and row["status"] == "ok"
+        if learned and row.keys() >= LOSSES:
             lines = logged.get(key, [])
             columns = [
                 np.array([line[name] for line in lines], np.float64)
@@ -142,7 +166,7 @@ def add_estimates(
             slope = trajectory_rates(*columns, d=row["d"]).r_hat
         row = {k: v for k, v in row.items() if k != "warnings"}
         if row.keys() >= LOSSES:
-            row |= _columns("r_hat_slope", slope) | _columns("r_hat_recon", recon)
+            row |= {"r_hat_slope": slope, "r_hat_recon": recon}
         warnings = warnings_of(row, threshold, row["cell"] in members)
         done.append({**row, "warnings": "; ".join(warnings)})
     return done

@@ -4,7 +4,11 @@ For gamma -> 0 a global optimum has 2 nelbo = (d - r) log gamma + O(1), Recon = 
 Recon / gamma -> r, active variances O(gamma), inactive ones O(1). Finite networks bend these at
 both ends: above, where gamma exceeds what some dimensions vary, these are not yet worth a latent;
 below, where the network's own error does not fall with gamma any more. Both flatten Recon, so the
-valid window shows in Recon alone, without knowing r: it is where Recon is proportional to gamma.
+valid window shows in Recon alone, without knowing r: it is where Recon is nearly proportional to
+gamma.
+
+How nearly is a fixed tolerance, not a test: a test accepts what too few seeds cannot refute. The
+exponent is reported as it is. What is left of its deviation from 1 is no noise; see `_with_error`.
 
 All functions take NumPy arrays. Levels are log gammas.
 """
@@ -13,26 +17,25 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.ndimage
-import scipy.stats
 
 from mdvae.analysis.dims import largest_gap
+from mdvae.analysis.statistics import NAN, mean_interval
 
 MIN_LEVELS = 3
-# How far from 1 the exponent of Recon may be between two neighbouring levels of a window.
-EXPONENT_TOLERANCE = 0.15
+# Least width of a window, nats of log gamma.
+MIN_WIDTH = 1.0
+# How far from 1 the exponent of Recon may be between neighbouring levels, and over a window.
+LOCAL_TOLERANCE = 0.15
+TOTAL_TOLERANCE = 0.05
 # How closely gamma must follow its optimum, Recon / d, for a trajectory to count.
 SETTLED_TOLERANCE = 0.05
 SMOOTHED = 9
 # Least change of log gamma (nats) along a settled trajectory from which a slope is read.
 MIN_SPAN = 0.25
-DRAWS = 500
-PIECES = 10
-QUANTILES = (0.025, 0.975)
-NAN = float("nan")
 
 
 class Estimate(NamedTuple):
-    """A value with a 95 % interval from a bootstrap; nan where unknown."""
+    """A value with a 95 % interval over seeds; nan where unknown, as an interval of one seed is."""
 
     value: float
     low: float
@@ -53,12 +56,13 @@ class LadderRates(NamedTuple):
     """Rates over a ladder of held log gammas.
 
     Attributes:
-        window: the valid levels, or None where there are too few; then all estimates are nan.
+        window: the valid levels, or None where there are none; then all estimates are nan.
         nelbo: slope of 2 nelbo; theory d - r.
-        recon: slope of log Recon; theory 1.
+        recon: slope of log Recon, the exponent; theory 1.
         active, inactive: slopes of the mean log variance ratio; theory 1 and 0.
         r_hat_slope: d - nelbo.
         r_hat_recon: mean of Recon / gamma.
+        slopes_S, recons_S: r_hat_slope and r_hat_recon of each seed, in the window of all.
     """
 
     window: Window | None
@@ -68,6 +72,8 @@ class LadderRates(NamedTuple):
     inactive: Estimate
     r_hat_slope: Estimate
     r_hat_recon: Estimate
+    slopes_S: np.ndarray
+    recons_S: np.ndarray
 
 
 class TrajectoryRates(NamedTuple):
@@ -76,13 +82,12 @@ class TrajectoryRates(NamedTuple):
     Attributes:
         first: index of the first step of the settled end, or None where there is none.
         span: change of log gamma over it.
-        r_hat: d minus the slope of 2 nelbo in log gamma over it; its interval is from a bootstrap
-            of contiguous pieces of the trajectory.
+        r_hat: d minus the slope of 2 nelbo in log gamma over it; nan where there is none.
     """
 
     first: int | None
     span: float
-    r_hat: Estimate
+    r_hat: float
 
 
 def fit_slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -96,53 +101,37 @@ def fit_slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (y * centred).sum(axis=-1) / (centred**2).sum()
 
 
-def _student(n_seeds: int) -> float:
-    return float(scipy.stats.t.ppf(QUANTILES[1], n_seeds - 1))
-
-
-def _exponent(levels: np.ndarray, log_recon_SL: np.ndarray) -> tuple[float, float]:
-    """Slope of log Recon over some levels: mean over seeds, and half of its 95 % interval."""
-    slopes = fit_slope(levels, log_recon_SL)
-    n_seeds = len(slopes)
-    if n_seeds == 1:
-        return float(slopes[0]), 0.0
-    half = _student(n_seeds) * slopes.std(ddof=1) / n_seeds**0.5
-    return float(slopes.mean()), float(half)
-
-
 def select_window(levels: np.ndarray, log_recon_SL: np.ndarray) -> Window | None:
-    """Where Recon is proportional to gamma, as the theorem has it.
-
-    A candidate is at least `MIN_LEVELS` neighbouring levels between which all local exponents
-    d log Recon / d log gamma are within `EXPONENT_TOLERANCE` of 1.
+    """Where Recon is proportional to gamma up to fixed tolerances, as the theorem has it.
 
     Args:
         levels: [levels], ascending.
-        log_recon_SL: [seeds, levels], log of the mean reconstruction error.
+        log_recon_SL: [seeds, levels], log of the mean reconstruction error; one window is chosen
+            for all seeds, from their mean.
 
     Returns:
-        The longest candidate over which the exponent cannot be told from 1 (its 95 % interval
-        over seeds contains 1), at the smallest gammas if there are several; otherwise the
-        candidate whose exponent is closest to 1; None where there is no candidate.
+        The longest run of neighbouring levels, `MIN_LEVELS` or more over `MIN_WIDTH` or more,
+        between which all local exponents d log Recon / d log gamma are within `LOCAL_TOLERANCE`
+        of 1, and whose own exponent is within `TOTAL_TOLERANCE` of 1; that at the smallest gammas
+        if there are several; None where there is none.
     """
-    exponents = np.diff(log_recon_SL.mean(axis=0)) / np.diff(levels)
-    good = np.abs(exponents - 1.0) <= EXPONENT_TOLERANCE
-    candidates = [
+    mean_L = log_recon_SL.mean(axis=0)
+    good = np.abs(np.diff(mean_L) / np.diff(levels) - 1.0) <= LOCAL_TOLERANCE
+
+    def is_valid(first: int, last: int) -> bool:
+        part = slice(first, last + 1)
+        wide = levels[last] - levels[first] >= MIN_WIDTH - 1e-9
+        if not (wide and np.all(good[first:last])):
+            return False
+        return bool(abs(fit_slope(levels[part], mean_L[part]) - 1.0) <= TOTAL_TOLERANCE)
+
+    valid = [
         Window(first, last)
         for first in range(len(levels))
         for last in range(first + MIN_LEVELS - 1, len(levels))
-        if np.all(good[first:last])
+        if is_valid(first, last)
     ]
-
-    def distance(window: Window) -> tuple[float, float]:
-        part = slice(window.first, window.last + 1)
-        exponent, half = _exponent(levels[part], log_recon_SL[:, part])
-        return abs(exponent - 1.0), half
-
-    proportional = [window for window in candidates if np.subtract(*distance(window)) <= 0]
-    if proportional:
-        return max(proportional, key=lambda window: (window.last - window.first, -window.first))
-    return min(candidates, key=lambda window: distance(window)[0], default=None)
+    return max(valid, key=lambda each: (each.last - each.first, -each.first), default=None)
 
 
 def split_variances(ratios_LK: np.ndarray, min_gap: float) -> tuple[np.ndarray, np.ndarray]:
@@ -159,41 +148,27 @@ def split_variances(ratios_LK: np.ndarray, min_gap: float) -> tuple[np.ndarray, 
     return np.array(active), np.array(inactive)
 
 
-def _estimate(value: float, draws: np.ndarray, n_seeds: int = 1) -> Estimate:
-    """A value with the interval that its bootstrap draws imply.
+def _over_seeds(values_S: np.ndarray) -> Estimate:
+    """Mean and interval by Student's t of one value a seed."""
+    found = mean_interval(values_S)
+    return Estimate(found.mean, found.low, found.high)
 
-    Draws of few seeds spread too little, by sqrt((n - 1) / n), and their percentiles know nothing
-    of the heavy tails of so small a sample: with three seeds the percentile interval is almost
-    three times too narrow. Over seeds, the draws' standard deviation is therefore corrected and
-    taken with Student's quantile (Hesterberg, 2015, section 4.2, has the same factors).
+
+def _with_error(values_S: np.ndarray, corrected_S: np.ndarray) -> Estimate:
+    """A mean whose interval allows for the network's own error, which no number of seeds reduces.
+
+    An error that does not fall with gamma makes every seed's estimate too large. The interval
+    therefore reaches over that of the corrected estimates too, in which such an error is fitted.
     """
-    finite = draws[np.isfinite(draws)]
-    if len(finite) < 2 or not np.isfinite(value):
-        return Estimate(float(value), NAN, NAN)
-    if n_seeds == 1:
-        low, high = np.quantile(finite, QUANTILES)
-    else:
-        half = _student(n_seeds) * finite.std() * (n_seeds / (n_seeds - 1)) ** 0.5
-        low, high = value - half, value + half
-    return Estimate(float(value), float(low), float(high))
-
-
-def _bootstrap(values_SLB: np.ndarray, statistic, generator: np.random.Generator) -> Estimate:
-    """Bootstrap over seeds, and over blocks of samples within a seed (the same at all levels)."""
-    n_seeds, _, n_blocks = values_SLB.shape
-    draws = []
-    for _ in range(DRAWS):
-        seeds = generator.integers(n_seeds, size=n_seeds)
-        blocks = generator.integers(n_blocks, size=(n_seeds, n_blocks))
-        drawn = np.take_along_axis(values_SLB[seeds], blocks[:, None, :], axis=2)
-        draws.append(statistic(drawn.mean(axis=2)))
-    return _estimate(statistic(values_SLB.mean(axis=2)), np.array(draws), n_seeds)
+    plain, corrected = _over_seeds(values_S), _over_seeds(corrected_S)
+    low, high = min(plain.low, corrected.low), max(plain.high, corrected.high)
+    return Estimate(plain.value, low, high)
 
 
 def ladder_rates(
     levels: np.ndarray,
-    nelbo_SLB: np.ndarray,
-    recon_SLB: np.ndarray,
+    nelbo_SL: np.ndarray,
+    recon_SL: np.ndarray,
     ratios_SLK: np.ndarray,
     d: int,
     min_gap: float,
@@ -202,54 +177,54 @@ def ladder_rates(
 
     Args:
         levels: [levels] log gammas, ascending.
-        nelbo_SLB: nats, [seeds, levels, blocks of evaluation samples].
-        recon_SLB: squared error, the same shape.
+        nelbo_SL: nats, [seeds, levels].
+        recon_SL: squared error, the same shape.
         ratios_SLK: encoder over prior variance, [seeds, levels, kappa].
         d: width of the data.
         min_gap: see `dims.largest_gap`.
     """
-    window = select_window(levels, np.log(recon_SLB.mean(axis=2)))
+    window = select_window(levels, np.log(recon_SL))
     if window is None:
-        return LadderRates(None, *(UNKNOWN,) * 6)
-    generator = np.random.default_rng(0)
+        none_S = np.full(len(recon_SL), NAN)
+        return LadderRates(None, *(UNKNOWN,) * 6, none_S, none_S)
     part = slice(window.first, window.last + 1)
     inside = levels[part]
-
-    def slope(values_SL: np.ndarray) -> float:
-        return float(fit_slope(inside, values_SL).mean())
-
-    def split(index: int) -> Estimate:
-        logs = np.array([split_variances(rows[part], min_gap)[index] for rows in ratios_SLK])
-        slopes = fit_slope(inside, logs)
-        slopes = slopes[np.isfinite(slopes)]
-        if len(slopes) == 0:
-            return UNKNOWN
-        if len(slopes) == 1:
-            return Estimate(float(slopes[0]), NAN, NAN)
-        picks = generator.integers(len(slopes), size=(DRAWS, len(slopes)))
-        return _estimate(slopes.mean(), slopes[picks].mean(axis=1), len(slopes))
-
-    nelbo = _bootstrap(nelbo_SLB[:, part], lambda v: slope(2.0 * v), generator)
-    scaled = recon_SLB[:, part] / np.exp(inside)[:, None]
+    recon_SL, nelbo_SL = recon_SL[:, part], nelbo_SL[:, part]
+    scaled_SL = recon_SL / np.exp(inside)
+    # Recon / gamma = r + error / gamma.
+    inverse = np.exp(-inside)
+    error_S = fit_slope(inverse, scaled_SL)
+    excess_SL = error_S[:, None] * inverse
+    slopes_S = fit_slope(inside, 2.0 * nelbo_SL)
+    split = [split_variances(rows[part], min_gap) for rows in ratios_SLK]
+    active_S, inactive_S = (
+        fit_slope(inside, np.array([each[k] for each in split])) for k in range(2)
+    )
+    # At an optimum d(2 nelbo) / d log gamma = d - Recon / gamma, the error included.
+    nelbo = _with_error(slopes_S, slopes_S + excess_SL.mean(axis=1))
+    recons_S = scaled_SL.mean(axis=1)
     return LadderRates(
         window=window,
         nelbo=nelbo,
-        recon=_bootstrap(recon_SLB[:, part], lambda v: slope(np.log(v)), generator),
-        active=split(0),
-        inactive=split(1),
+        recon=_over_seeds(fit_slope(inside, np.log(recon_SL))),
+        active=_over_seeds(active_S),
+        inactive=_over_seeds(inactive_S),
         r_hat_slope=Estimate(d - nelbo.value, d - nelbo.high, d - nelbo.low),
-        r_hat_recon=_bootstrap(scaled, lambda v: float(v.mean()), generator),
+        r_hat_recon=_with_error(recons_S, recons_S - excess_SL.mean(axis=1)),
+        slopes_S=d - slopes_S,
+        recons_S=recons_S,
     )
 
 
 def trajectory_rates(
     log_gamma: np.ndarray, nelbo: np.ndarray, recon: np.ndarray, d: int
 ) -> TrajectoryRates:
-    """The loss slope along one ordinary training run.
+    """The loss slope along one ordinary training run, a heuristic without an interval.
 
     While gamma is learned, its optimum given the rest is Recon / d, and Recon / gamma says nothing
     about r. But once gamma follows its optimum, 2 nelbo moves along (d - r) log gamma as the
-    network goes on improving; so the settled end of training is one more ladder.
+    network goes on improving; so the settled end of training is one more ladder. How the network
+    improves is not random over its steps, and no bootstrap of them gives an interval that covers.
 
     Args:
         log_gamma, nelbo, recon: [steps], as logged; nats, squared error.
@@ -261,17 +236,9 @@ def trajectory_rates(
     off = np.abs(smooth - 1.0) > SETTLED_TOLERANCE
     first = int(np.flatnonzero(off)[-1]) + 1 if np.any(off) else 0
     if len(log_gamma) - first < MIN_LEVELS:
-        return TrajectoryRates(None, 0.0, UNKNOWN)
+        return TrajectoryRates(None, 0.0, NAN)
     x, y = log_gamma[first:], 2.0 * nelbo[first:]
     span = float(np.ptp(x))
     if not span >= MIN_SPAN:
-        return TrajectoryRates(None, span, UNKNOWN)
-    pieces = np.array_split(np.arange(len(x)), min(PIECES, len(x)))
-    generator = np.random.default_rng(0)
-    draws = []
-    for _ in range(DRAWS):
-        picks = generator.integers(len(pieces), size=len(pieces))
-        index = np.concatenate([pieces[pick] for pick in picks])
-        draws.append(d - fit_slope(x[index], y[index]) if np.ptp(x[index]) > 0 else NAN)
-    r_hat = float(d - fit_slope(x, y))
-    return TrajectoryRates(first, span, _estimate(r_hat, np.array(draws)))
+        return TrajectoryRates(None, span, NAN)
+    return TrajectoryRates(first, span, float(d - fit_slope(x, y)))

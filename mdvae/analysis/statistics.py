@@ -16,12 +16,14 @@ class Interval(NamedTuple):
     Attributes:
         mean, sd: of the values, sd with n - 1.
         low, high: 95 % interval of the mean, by Student's t.
+        n: how many values there are.
     """
 
     mean: float
     sd: float
     low: float
     high: float
+    n: int
 
 
 def mean_interval(values: Sequence[float | None]) -> Interval:
@@ -29,20 +31,20 @@ def mean_interval(values: Sequence[float | None]) -> Interval:
     kept = np.array([value for value in values if value is not None], np.float64)
     kept = kept[np.isfinite(kept)]
     if len(kept) == 0:
-        return Interval(NAN, NAN, NAN, NAN)
+        return Interval(NAN, NAN, NAN, NAN, 0)
     mean = float(kept.mean())
     if len(kept) == 1:
-        return Interval(mean, NAN, NAN, NAN)
+        return Interval(mean, NAN, NAN, NAN, 1)
     sd = float(kept.std(ddof=1))
     half = float(scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, len(kept) - 1)) * sd / len(kept) ** 0.5
-    return Interval(mean, sd, mean - half, mean + half)
+    return Interval(mean, sd, mean - half, mean + half, len(kept))
 
 
 def fraction_interval(successes: int, total: int) -> Interval:
     """A fraction and its 95 % Wilson score interval; sd is that of one trial."""
     if total == 0:
-        return Interval(NAN, NAN, NAN, NAN)
+        return Interval(NAN, NAN, NAN, NAN, 0)
     interval = scipy.stats.binomtest(successes, total).proportion_ci(CONFIDENCE, method="wilson")
     fraction = successes / total
     sd = (fraction * (1 - fraction)) ** 0.5
-    return Interval(fraction, sd, float(interval.low), float(interval.high))
+    return Interval(fraction, sd, float(interval.low), float(interval.high), total)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mdvae.analysis import theory
 from mdvae.analysis.estimates import LOSSES, family_rates
-from mdvae.analysis.results import coordinates
+from mdvae.analysis.rows import coordinates
 from mdvae.analysis.statistics import fraction_interval, mean_interval
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Cell
@@ -19,6 +19,7 @@ from mdvae.store.rundir import Row
 AVERAGED = (
     "ad",
     "ad_gap",
+    "ad_log_gap",
     "nelbo",
     "recon",
     "kl",
@@ -29,6 +30,8 @@ AVERAGED = (
     "r_hat_recon",
     "gap_low",
     "gap_high",
+    "resolvable",
+    "resolvable_share",
 )
 # Samples on which a conversion of the prior is checked.
 CONVERTED = 1_000
@@ -93,7 +96,7 @@ def _statistics(
         interval = mean_interval([row.get(name) for row in sound])
         for word, value in interval._asdict().items():
             summary[f"{name}_{word}"] = value
-    for rule in ("ad", "ad_gap"):
+    for rule in ("ad", "ad_gap", "ad_log_gap"):
         hits = sum(row.get(rule) == expected for row in sound if expected is not None)
         interval = fraction_interval(hits, len(mine) if expected is not None else 0)
         summary[f"{rule}_correct"] = interval.mean
@@ -151,14 +154,16 @@ def ladder_rows(run: LoadedRun) -> list[Row]:
     rows = []
     min_gap = run.config.analysis.ad_min_gap
     for ladder, members in theory.ladders(run.cells).items():
-        rates = family_rates(members, run.seeds, run.results, run.blocks, run.mean_spectra, min_gap)
-        if rates is None:
+        family = family_rates(members, run.seeds, run.results, run.mean_spectra, min_gap)
+        if family is None:
             continue
+        rates, whole = family
         cell, window = cells[members[0]], rates.window
         row: Row = {**coordinates(cell), "cell": ladder}
         row = {"ladder": row.pop("cell"), **row}
         ends = (window.first, window.last) if window else ()
         levels = [cells[members[end]].value("log_gamma") for end in ends] or [None, None]
+        row |= {"seeds": len(whole), "left_out": len(run.seeds) - len(whole)}
         row |= {"window_low": levels[0], "window_high": levels[1]}
         dimension = theory.dimension(cell)
         row["dimension"] = dimension

@@ -70,6 +70,9 @@ class DataKind(NamedTuple):
         order: WINDOW, neighbours from a random place on, for samples that are independent anyway;
             EPOCH, each sample once in a random order before any comes again.
         traced: see `make`.
+        tangents: (law, table, x, part) -> [n, k, k], matrices whose eigenvalues are how much x
+            varies, near each sample, along each direction of its manifold that the networks are not
+            told, or 0; None where no manifold is known. `x` and `part` are those of `make`.
         check: (settings, named) raises a ConfigError for settings that do not go together;
             `named` says what the user calls a field.
     """
@@ -86,6 +89,7 @@ class DataKind(NamedTuple):
     part_name: str = "part"
     order: str = WINDOW
     traced: bool = True
+    tangents: Callable[[Any, Any, jax.Array, int | None], jax.Array] | None = None
     check: Callable[[Any, Named], None] = _no_check
 
 

@@ -113,18 +113,35 @@ def data_key(table: Table, purpose: str, place: jax.Array | int = 0) -> jax.Arra
     return base if isinstance(place, int) and place == 0 else jax.random.fold_in(base, place)
 
 
+def _draw(table: Table, law: Law, r: jax.Array | int, place: jax.Array | int) -> synthetic.Manifold:
+    key = data_key(table, "manifold", place)
+    return synthetic.draw_manifold(key, r, table.d, r_max=law.r, d_max=law.d, preset=law.preset)
+
+
 def make_manifold(
     table: Table, law: Law, n: int, split: str, r: jax.Array | int, place: jax.Array | int
 ) -> tuple[jax.Array, jax.Array]:
     """x_DN and u_RN of one manifold."""
-    manifold = synthetic.draw_manifold(
-        data_key(table, "manifold", place), r, table.d, r_max=law.r, d_max=law.d, preset=law.preset
-    )
+    manifold = _draw(table, law, r, place)
     x_DN, u_RN = synthetic.sample(data_key(table, split, place), manifold, n)
     if law.noisy:
         noise_key = data_key(table, f"{split}_sigma", place)
         x_DN = synthetic.add_noise(noise_key, x_DN, manifold, table.sigma)
     return x_DN, u_RN
+
+
+def tangents_of(
+    table: Table,
+    law: Law,
+    x_DN: jax.Array,
+    r: jax.Array | int,
+    place: jax.Array | int,
+    told: jax.Array | int,
+) -> jax.Array:
+    """`synthetic.tangent_gram` of one manifold, but for the first `told` coordinates."""
+    keep_R = _rows_below(law.r, r) - _rows_below(law.r, told if law.c else 0)
+    # Noise off the manifold may leave the range of its map.
+    return synthetic.tangent_gram(_draw(table, law, r, place), jnp.clip(x_DN, 0.0, 1.0), keep_R)
 
 
 def told_rows(u_RN: jax.Array, c: int) -> jax.Array:
@@ -201,6 +218,7 @@ DATA.add(
         make=_make,
         law=law_of,
         parts=_parts,
+        tangents=lambda law, table, x, _: tangents_of(table, law, x, table.r, 0, table.t),
         check=_check,
     ),
 )

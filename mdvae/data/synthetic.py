@@ -110,6 +110,33 @@ def sample(key: jax.Array, manifold: Manifold, n: int) -> tuple[jax.Array, jax.A
     return jax.nn.sigmoid(logits_DN + manifold.bias_D[:, None]) * manifold.mask_D[:, None], u_RN
 
 
+def tangent_gram(manifold: Manifold, x_DN: jax.Array, keep_R: jax.Array) -> jax.Array:
+    """How much x varies along each direction of the manifold near each sample, [n, k, k].
+
+    The eigenvalues that are not 0 are the squared singular values of the Jacobian
+    dx/du = diag(x (1 - x)) G^T times a root of the covariance of u, pooled over the mixture: the
+    variances of the linear manifold that touches this one.
+
+    Args:
+        x_DN: on the manifold.
+        keep_R: 1 for the coordinates along which to look, 0 for the others.
+    """
+    weights_M, means_RM = manifold.weights_M, manifold.means_RM
+    centred_RM = means_RM - (means_RM @ weights_M)[:, None]
+    within_R = manifold.scales_RM**2 @ weights_M + manifold.noise_R**2
+    # Within components, and between them: root root^T is the covariance of u.
+    root_RK = jnp.concatenate(
+        [jnp.diag(jnp.sqrt(within_R)), centred_RM * jnp.sqrt(weights_M)[None, :]], axis=1
+    )
+    directions_DK = jnp.dot(
+        manifold.projection_RD.T, root_RK * keep_R[:, None], precision="highest"
+    )
+    slope_DN = x_DN * (1.0 - x_DN)
+    return jnp.einsum(
+        "dn,dk,dl->nkl", slope_DN**2, directions_DK, directions_DK, precision="highest"
+    )
+
+
 def add_noise(
     key: jax.Array, x_DN: jax.Array, manifold: Manifold, sigma: jax.Array | float
 ) -> jax.Array:

@@ -12,7 +12,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from mdvae.data.base import Batch, DataKind, DataSizes
-from mdvae.data.manifolds import PRESETS, Law, Table, check_fits, make_manifold, samples_of
+from mdvae.data.manifolds import (
+    PRESETS,
+    Law,
+    Table,
+    check_fits,
+    make_manifold,
+    samples_of,
+    tangents_of,
+)
 from mdvae.settings.fields import NOT_NEGATIVE, Section, fixed, number, one_of, required, whole
 from mdvae.settings.grid import Part, Sizes
 from mdvae.settings.registry import DATA
@@ -53,6 +61,12 @@ def _make(law: Law, table: Table, n: int, split: str, part: int | None) -> Batch
     return {"x": x_DN, "c": c_CN} if law.c else {"x": x_DN}
 
 
+def _tangents(law: Law, table: Table, x_DN: jax.Array, part: int | None) -> jax.Array:
+    """Of one class; the condition tells the class and none of its coordinates."""
+    place = jnp.uint32((part or 0) + 1)
+    return tangents_of(table, law, x_DN, place, place, 0)
+
+
 DATA.add(
     "union",
     DataKind(
@@ -66,6 +80,7 @@ DATA.add(
             Part(k, k, 0, settings.sigma) for k in range(1, settings.r + 1)
         ),
         part_name="class",
+        tangents=_tangents,
         check=check_fits,
     ),
 )

@@ -7,6 +7,7 @@ section 4.4, Table 6). Samples of all t alternate, as the classes of a union do.
 import dataclasses
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 
 from mdvae.data.base import Batch, DataKind, DataSizes
@@ -19,6 +20,7 @@ from mdvae.data.manifolds import (
     make_manifold,
     samples_of,
     table_of,
+    tangents_of,
     told_rows,
 )
 from mdvae.settings.fields import (
@@ -85,6 +87,11 @@ def _parts(settings: VaryingT) -> tuple[Part, ...]:
     return tuple(Part(t, settings.r, t, settings.sigma) for t in told)
 
 
+def _tangents(law: Law, table: Table, x_DN: jax.Array, part: int | None) -> jax.Array:
+    told = T_STEP * ((part or 0) + 1)
+    return tangents_of(table, law, x_DN, table.r, 0, told)
+
+
 DATA.add(
     "varying_t",
     DataKind(
@@ -96,6 +103,7 @@ DATA.add(
         law=_law,
         parts=_parts,
         part_name="t",
+        tangents=_tangents,
         check=_check,
     ),
 )

@@ -28,7 +28,13 @@ from mdvae.engine.ensemble import (
     put_rows,
     take_runs,
 )
-from mdvae.engine.evaluation import Evaluation, reduce_scores, score_in_pieces
+from mdvae.engine.evaluation import (
+    RESOLVED_SAMPLES,
+    Evaluation,
+    count_resolvable,
+    reduce_scores,
+    score_in_pieces,
+)
 from mdvae.methods.base import Method, TrainState, cell_numbers, networks_of
 from mdvae.methods.padding import pad_like, padded_shapes
 from mdvae.settings.grid import Group, Run, Sizes
@@ -248,7 +254,13 @@ class Trainer:
                 scores = score_in_pieces(
                     score, dict(batch), noise, self._kind.sample_axis, self._piece or n
                 )
-                return reduce_scores(scores, self._method.blocks)
+                found = reduce_scores(scores, self._method.blocks)
+                if self._kind.tangents is not None and "log_gamma" in scores:
+                    few = batch["x"][:, :RESOLVED_SAMPLES]
+                    gram = self._kind.tangents(self._law, source, few, place)
+                    gamma = jnp.exp(scores["log_gamma"])
+                    found.means["resolvable"] = count_resolvable(gram, gamma)
+                return found
 
             found = [on_part(i, place) for i, place in enumerate(self._places())]
             return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)

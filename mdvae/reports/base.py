@@ -50,7 +50,7 @@ class View:
     @cached_property
     def ladders(self) -> list[Row]:
         """The rows of rates.csv, one per ladder of held log gammas."""
-        return ladder_rows(self.run) if self.run.blocks else []
+        return ladder_rows(self.run)
 
     @cached_property
     def cells(self) -> dict[str, Cell]:

@@ -102,6 +102,8 @@ def plot_ad(
 ) -> None:
     """Means and intervals of AD by both rules, filled and hollow, and the published AD as crosses.
 
+    Under a mean of fewer runs than there are stands of how many it is.
+
     Args:
         places: of the rows along x.
         rows: of a summary.
@@ -129,6 +131,11 @@ def plot_ad(
             capsize=2,
             label=f"{label}, {name}" if label else name,
         )
+        for place, mean, row in zip(places + shift, means, rows, strict=True):
+            found = row[f"{rule}_n"]
+            if 0 < found < row["runs"]:  # the others diverged, or have no gap
+                near = {"textcoords": "offset points", "xytext": (0, -12), "ha": "center"}
+                axes.annotate(f"{found}/{row['runs']}", (place, mean), fontsize=6, **near)
     paper = [(place, row["paper_ad"]) for place, row in zip(places, rows, strict=True)]
     paper = [pair for pair in paper if pair[1] is not None]
     if paper:

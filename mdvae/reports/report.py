@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 
 from mdvae.analysis import theory
+from mdvae.analysis.dims import PRIOR_LEVEL
 from mdvae.analysis.results import save_results
 from mdvae.engine import processes
 from mdvae.engine.ensemble import Device
@@ -27,13 +28,15 @@ RATES, PART_SUMMARY = "rates.csv", "part_summary.csv"
 NOTES = """- Units: nats inside mdvae; columns marked "paper units" are twice that, as CVAE-dims
   prints them. Recon is ||x - x_hat||^2, not halved.
 - AD ({threshold}): latents whose encoder variance, averaged over fresh samples, is below
-  {threshold} of the prior's. AD (gap): latents below the largest gap of the sorted log ratios, the
-  prior's own level 1 being the top; gaps of less than {gap:g} nats do not count.
-- ± is half of the 95 % interval of the mean over seeds (Student's t); it needs two seeds."""
+  {threshold} of the prior's. AD (gap): latents below the largest gap of the sorted log odds
+  log(ratio / (1 - ratio)), ratios capped at {prior:g}, the prior's level, which is the top as well;
+  gaps of less than {gap:g} nats do not count, and with all latents at the cap AD is 0.
+- ± is half of the 95 % interval of the mean over seeds (Student's t); it needs two seeds. After
+  a mean "(2 of 5)" says that the other runs diverged or have no such value, and are not in it."""
 SLOPE_NOTE = """- r̂ (loss slope): d minus the slope of 2 nelbo in log γ. Over a ladder of held
   levels Theorems 1 and 2 say that it tends to r, or r - t of a CVAE, and so does Recon/γ. Where γ
-  is learned it is read off the settled end of training, a heuristic: there the loss falls because
-  the network improves. It uses no threshold."""
+  is learned it is read off the settled end of training, a heuristic of one value a run: there the
+  loss falls because the network improves. It uses no threshold."""
 FULL_NOTE = "- \\* r = d: there is no manifold of lower dimension, Theorem 1 does not apply."
 
 
@@ -87,7 +90,7 @@ def _notes(view: View) -> str:
     if not view.has_counts:
         return ""
     analysis = view.run.config.analysis
-    notes = [NOTES.format(threshold=view.threshold, gap=analysis.ad_min_gap)]
+    notes = [NOTES.format(threshold=view.threshold, gap=analysis.ad_min_gap, prior=PRIOR_LEVEL)]
     if any("r_hat_slope" in row for row in view.run.results):
         notes.append(SLOPE_NOTE)
     if any(theory.fills_space(cell) for cell in view.run.cells):

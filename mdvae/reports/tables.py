@@ -72,21 +72,33 @@ def fixed(value: float | None, decimals: int) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
 
 
+def _of_how_many(row: Mapping[str, Any], name: str) -> str:
+    """Of how many runs a mean is, where it is not of all."""
+    found = row[f"{name}_n"]
+    return f" ({found} of {row['runs']})" if 0 < found < row["runs"] else ""
+
+
 def with_interval(row: Mapping[str, Any], name: str, decimals: int) -> str:
-    """A mean of the summary and half of its interval."""
+    """A mean of the summary and half of its interval; of how many runs, where not of all."""
     mean = fixed(row[f"{name}_mean"], decimals)
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    if low is None or math.isnan(low):
-        return mean
-    return f"{mean} ± {(high - low) / 2:.{decimals}f}"
+    if low is not None and not math.isnan(low):
+        mean += f" ± {(high - low) / 2:.{decimals}f}"
+    return mean + _of_how_many(row, name)
+
+
+def mean_text(row: Mapping[str, Any], name: str, decimals: int = 1) -> str:
+    """A mean of the summary alone; of how many runs, where not of all."""
+    return fixed(row[f"{name}_mean"], decimals) + _of_how_many(row, name)
 
 
 def with_digits(row: Mapping[str, Any], name: str) -> str:
-    """A mean of the summary and half of its interval, of a size that is not known beforehand."""
+    """`with_interval` of a size that is not known beforehand."""
+    mean = number(row[f"{name}_mean"])
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    if low is None or math.isnan(low):
-        return number(row[f"{name}_mean"])
-    return f"{number(row[f'{name}_mean'])} ± {number((high - low) / 2, 2)}"
+    if low is not None and not math.isnan(low):
+        mean += f" ± {number((high - low) / 2, 2)}"
+    return mean + _of_how_many(row, name)
 
 
 def fraction(row: Mapping[str, Any], rule: str) -> str:

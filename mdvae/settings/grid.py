@@ -14,6 +14,9 @@ from mdvae.settings.registry import DATA, METHODS, NETWORKS, SECTIONS
 # The sections of which a cell has its own.
 CELL_SECTIONS = ("data", "method", "networks", "optimiser", "analysis")
 
+# With fewer evaluation samples nothing can be said of how much a result depends on them.
+LEAST_EVALUATED = 20
+
 
 class Part(NamedTuple):
     """A part of a cell's data that is evaluated apart.
@@ -174,7 +177,12 @@ def _cell(config: SweepConfig, path: str, point: tuple[tuple[str, Any], ...]) ->
         batch_size=values.get("batch_size", config.batch_size),
         **sections,
     )
-    n_train = data.samples(sections["data"])[0]
+    n_train, n_eval = data.samples(sections["data"])
+    if n_eval < LEAST_EVALUATED:
+        raise ConfigError(
+            f"{named('n_eval')}: {n_eval} is too few to evaluate on; it must be {LEAST_EVALUATED}"
+            " or more"
+        )
     if cell.batch_size > n_train:
         raise ConfigError(
             f"{named('batch_size')}: {cell.batch_size} is more than n_train = {n_train}; it must be"

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 CONFIG, MANIFEST, METRICS = "config.json", "manifest.json", "metrics.jsonl"
 RESULTS, SUMMARY = "results.csv", "summary.csv"
 SPECTRA, BLOCKS = "spectra.csv", "blocks.csv"
-PARTS, SAMPLE_COUNTS = "parts.csv", "counts.csv"
+PARTS, SAMPLE_COUNTS, RESOLVABLE = "parts.csv", "counts.csv", "resolvable.csv"
 CHECKPOINTS, FIGURES, LOCK = "checkpoints", "figures", ".lock"
 
 

@@ -5,34 +5,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdvae.analysis import rates as rates_module
 from mdvae.analysis.estimates import add_estimates, family_rates, warnings_of
-from mdvae.analysis.rates import fit_slope, ladder_rates, select_window, trajectory_rates
+from mdvae.analysis.rates import (
+    TOTAL_TOLERANCE,
+    fit_slope,
+    ladder_rates,
+    select_window,
+    trajectory_rates,
+)
 from mdvae.analysis.theory import ladders
 from mdvae.settings.grid import make_cells
 
 LEVELS = np.arange(-10.0, 1.0)
 
 
-def bent_recon(r, floor=1e-4, top=0.05):
+def bent_recon(r, floor=1e-5, top=0.5):
     """r gamma between a network's floor and the data's own variance."""
     gamma = np.exp(LEVELS)
     return 1.0 / (1.0 / (r * gamma + floor) + 1.0 / top)
 
 
-def ladder(r=4, d=12, kappa=6, seeds=3, blocks=20, noise=0.01, **bends):
-    """A ladder by the theorem, with its two bends, and noise over seeds and blocks."""
+def ladder(r=4, d=12, kappa=6, seeds=3, noise=0.01, **bends):
+    """A ladder by the theorem, with its two bends, and noise over seeds."""
     rng = np.random.default_rng(0)
     recon_L = bent_recon(r, **bends)
     # The envelope theorem: d(2 nelbo) / d log gamma = d - Recon / gamma.
     slope_L = d - recon_L / np.exp(LEVELS)
     steps = np.diff(LEVELS) * (slope_L[1:] + slope_L[:-1]) / 2
     nelbo_L = 0.5 * np.concatenate([[0.0], np.cumsum(steps)])
-    shape = (seeds, len(LEVELS), blocks)
-    recon = recon_L[:, None] * (1 + noise * rng.normal(size=shape))
-    nelbo = nelbo_L[:, None] + noise * rng.normal(size=shape)
+    shape = (seeds, len(LEVELS))
+    recon = recon_L * (1 + noise * rng.normal(size=shape))
+    nelbo = nelbo_L + noise * rng.normal(size=shape)
     ratios = np.ones((seeds, len(LEVELS), kappa))
-    ratios[:, :, :r] = np.minimum(np.exp(LEVELS), 0.9)[:, None]
+    ratios[:, :, :r] = np.minimum(np.exp(LEVELS), 0.8)[:, None]
     return LEVELS, nelbo, recon, ratios, d, 1.0
 
 
@@ -60,26 +65,43 @@ def test_window_leaves_out_both_bends():
     window = select_window(LEVELS, np.log(bent_recon(4))[None])
     assert window is not None
     inside = np.exp(LEVELS[window.first : window.last + 1])
-    assert inside.min() > 1e-4 / 4  # above the floor
-    assert inside.max() < 0.05 / 4  # below the data's variance
+    assert inside.min() > 1e-5 / 4  # above the floor
+    assert inside.max() < 0.5 / 4  # below the data's variance
+    assert window.last < len(LEVELS) - 1
     everything = select_window(LEVELS, np.log(bent_recon(4, floor=0.0, top=1e9))[None])
     assert everything is not None
     two = np.log(bent_recon(4, floor=0.0, top=1e9)) + np.array([[0.01], [-0.01]]) * LEVELS
     assert select_window(LEVELS, two) == (0, len(LEVELS) - 1)
 
 
-def test_window_is_the_longest_that_cannot_be_told_from_proportional():
+def test_window_is_a_matter_of_size_and_not_of_significance():
+    """More seeds, or seeds that agree more closely, do not change what is nearly proportional."""
     bend = np.log(bent_recon(4, floor=3e-5, top=1.0))
-    seeds = bend + 0.02 * np.array([[1.0], [-1.0], [0.5]]) * LEVELS
-    window = select_window(LEVELS, seeds)
+    scattered = bend + 0.02 * np.array([[1.0], [-1.0], [0.5], [-0.5]]) * LEVELS
+    window = select_window(LEVELS, scattered)
     assert window is not None
+    assert select_window(LEVELS, np.stack([bend, bend])) == window
     part = slice(window.first, window.last + 1)
-    slopes = fit_slope(LEVELS[part], seeds[:, part])
-    assert abs(slopes.mean() - 1) < 2.5 * slopes.std(ddof=1)
-    # Seeds that agree leave no such excuse, and the window shrinks to the flattest part.
-    shrunk = select_window(LEVELS, np.stack([bend, bend]))
-    assert shrunk is not None
-    assert shrunk.last - shrunk.first < window.last - window.first
+    assert abs(fit_slope(LEVELS[part], bend[part]) - 1) <= TOTAL_TOLERANCE
+    assert window.last < len(LEVELS) - 1
+
+
+@pytest.mark.parametrize("exponent", [0.9, 1.1])
+def test_an_exponent_that_is_not_1_has_no_window_however_few_the_seeds(exponent):
+    rng = np.random.default_rng(5)
+    for seeds in (1, 2, 3):
+        noise = 0.01 * rng.normal(size=(seeds, len(LEVELS)))
+        assert select_window(LEVELS, exponent * LEVELS + noise) is None
+
+
+def test_the_exponent_is_reported_as_it_is():
+    """Within the tolerance, but not 1: the interval says so where seeds agree."""
+    levels, nelbo, _, ratios, d, gap = ladder(noise=0.001)
+    rng = np.random.default_rng(1)
+    slopes = 0.97 + 0.001 * rng.normal(size=(3, 1))
+    recon = ladder_rates(levels, nelbo, np.exp(slopes * levels), ratios, d, gap).recon
+    assert recon.value == pytest.approx(0.97, abs=0.005)
+    assert recon.high < 1.0
 
 
 def test_ladder_without_a_window_is_flagged():
@@ -90,18 +112,51 @@ def test_ladder_without_a_window_is_flagged():
     assert np.isnan(rates.r_hat_slope.value)
 
 
-def test_interval_over_few_seeds_covers_the_truth(monkeypatch):
-    """Ladders of three seeds whose slopes scatter about 1: about 95 % of intervals contain it."""
-    # Enough for the spread of the draws; an interval takes no more from them.
-    monkeypatch.setattr(rates_module, "DRAWS", 100)
-    rng, covered, ladders = np.random.default_rng(3), 0, 150
-    levels, nelbo, _, ratios, d, gap = ladder()
+def drawn(rng, seeds, error, r=6, d=20):
+    """A ladder of networks that have an error of their own and find r up to a few per cent."""
+    levels = np.arange(-8.0, -2.9, 0.5)
+    found_S = r * (1 + 0.04 * rng.normal(size=(seeds, 1)))
+    error_S = error * np.exp(0.5 * rng.normal(size=(seeds, 1)))
+    recon = found_S * np.exp(levels) + error_S
+    # The envelope theorem, integrated.
+    nelbo = 0.5 * ((d - found_S) * levels + error_S * np.exp(-levels))
+    recon *= np.exp(0.02 * rng.normal(size=recon.shape))
+    nelbo += 0.05 * rng.normal(size=nelbo.shape)
+    return levels, nelbo, recon, np.full((*recon.shape, 8), 0.01), d, 1.0
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-4, 1e-3])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+def test_intervals_of_the_dimension_cover_it(seeds, error):
+    """At 95 % of 200 ladders the standard error is 1.5 %; an error must not cost coverage."""
+    rng, ladders = np.random.default_rng(3), 200
+    covered = np.zeros(2)
     for _ in range(ladders):
-        slopes = 1.0 + 0.03 * rng.normal(size=(3, 1, 1))
-        recon = np.exp(slopes * levels[:, None]) * np.ones((3, len(levels), 5))
-        estimate = ladder_rates(levels, nelbo[..., :5], recon, ratios, d, gap).recon
-        covered += estimate.low <= 1.0 <= estimate.high
-    assert 0.89 <= covered / ladders <= 1.0
+        rates = ladder_rates(*drawn(rng, seeds, error))
+        for i, each in enumerate((rates.r_hat_slope, rates.r_hat_recon)):
+            covered[i] += each.low <= 6.0 <= each.high
+    assert np.all(covered / ladders >= 0.9)
+    if error == 0.0:
+        assert np.all(covered / ladders <= 0.995)  # nor are they merely wide
+
+
+def test_seeds_that_differ_by_one_do_not_pass_for_certain():
+    """Two seeds of r = 7 that alone read 5.96 and 7.01."""
+    levels = np.arange(-8.0, -2.9, 0.5)
+    found = np.array([[5.96], [7.01]])
+    recon, nelbo = found * np.exp(levels), 0.5 * (15 - found) * levels
+    rates = ladder_rates(levels, nelbo, recon, np.full((2, len(levels), 9), 0.01), 15, 1.0)
+    assert rates.r_hat_slope.low < 7.0 < rates.r_hat_slope.high
+    assert list(rates.slopes_S) == pytest.approx([5.96, 7.01])
+    assert list(rates.recons_S) == pytest.approx([5.96, 7.01])
+
+
+def test_one_seed_has_no_interval():
+    rates = ladder_rates(*ladder(seeds=1))
+    assert np.isfinite(rates.r_hat_recon.value)
+    for each in (rates.r_hat_recon, rates.r_hat_slope, rates.nelbo, rates.recon):
+        assert np.isnan(each.low)
+        assert np.isnan(each.high)
 
 
 def test_interval_covers_seeds():
@@ -123,14 +178,13 @@ def trajectory(d=10, r=3, settled=60, span=2.0):
 def test_trajectory_reads_the_settled_end():
     rates = trajectory_rates(*trajectory())
     assert rates.first == 30
-    assert rates.r_hat.value == pytest.approx(3.0)
-    assert rates.r_hat.low == pytest.approx(3.0)
+    assert rates.r_hat == pytest.approx(3.0)
     assert rates.span == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("changed", [{"settled": 2}, {"span": 0.1}])
 def test_trajectory_that_never_settles_or_moves_is_flagged(changed):
-    assert np.isnan(trajectory_rates(*trajectory(**changed)).r_hat.value)
+    assert np.isnan(trajectory_rates(*trajectory(**changed)).r_hat)
 
 
 def test_no_warning_about_the_count_at_a_held_gamma():
@@ -181,38 +235,38 @@ SIZES = {"kappa": (6,), "d": (12,), "r": (4,)}
 
 
 def planted(cells, seeds=3):
-    """Rows, blocks and spectra of the runs of a ladder that the theorem made."""
+    """Rows and spectra of the runs of a ladder that the theorem made."""
     levels, nelbo, recon, ratios, _, gap = ladder(seeds=seeds)
-    rows, blocks, spectra = [], {}, {}
+    rows, spectra = [], {}
     for i, (name, level) in enumerate(zip(cells, levels, strict=True)):
         for seed in range(seeds):
-            rows.append(row(cell=name, seed=seed, d=12, r=4, log_gamma=level, ad=4, ad_gap=4))
-            blocks[name, seed] = np.stack([nelbo[seed, i], recon[seed, i]])
+            own = {"nelbo": nelbo[seed, i], "recon": recon[seed, i], "log_gamma": level}
+            rows.append(row(cell=name, seed=seed, d=12, r=4, ad=4, ad_gap=4, **own))
             spectra[name, seed] = ratios[seed, i]
-    return rows, blocks, spectra, gap
+    return rows, spectra, gap
 
 
 def test_estimates_of_a_ladder_and_of_a_trajectory(tiny):
     cells = make_cells(tiny({**SIZES, "log_gamma": tuple(LEVELS.tolist())}))
     families = ladders(cells)
     assert families == {"kappa6-d12-r4": [f"kappa6-d12-r4-log_gamma={x:g}" for x in LEVELS]}
-    rows, blocks, spectra, gap = planted(families["kappa6-d12-r4"])
+    rows, spectra, gap = planted(families["kappa6-d12-r4"])
     learned = row()
     log_gamma, run_nelbo, run_recon, _ = trajectory()
     metrics = [
         {"cell": learned["cell"], "seed": 0, "log_gamma": g, "nelbo": n, "recon": e}
         for g, n, e in zip(log_gamma, run_nelbo, run_recon, strict=True)
     ]
-    done = add_estimates([*rows[::-1], learned], metrics, blocks, spectra, families, 0.05, gap)
+    done = add_estimates([*rows[::-1], learned], metrics, spectra, families, 0.05, gap)
     for filled in done[:-1]:
         assert round(filled["r_hat_slope"]) == round(filled["r_hat_recon"]) == 4
-        assert filled["r_hat_slope_low"] <= filled["r_hat_slope"] <= filled["r_hat_slope_high"]
+        assert "r_hat_slope_low" not in filled
         assert filled["warnings"] == ""
     assert done[-1]["r_hat_slope"] == pytest.approx(3.0)
     assert np.isnan(done[-1]["r_hat_recon"])
     # A ladder with a missing or diverged run has no estimate.
     rows[0]["status"] = "diverged"
-    again = add_estimates(rows, [], blocks, spectra, families, 0.05, gap)
+    again = add_estimates(rows, [], spectra, families, 0.05, gap)
     seed = rows[0]["seed"]
     assert all(np.isnan(r["r_hat_slope"]) == (r["seed"] == seed) for r in again)
 
@@ -230,21 +284,51 @@ def test_ladders_keep_other_axes_apart(tiny):
 
 def test_rates_of_a_family_are_over_its_sound_seeds():
     names = [f"level{i}" for i in range(len(LEVELS))]
-    rows, blocks, spectra, gap = planted(names)
-    rates = family_rates(names, range(3), rows, blocks, spectra, gap)
-    assert rates is not None
+    rows, spectra, gap = planted(names)
+    rates, whole = family_rates(names, range(3), rows, spectra, gap)
+    assert whole == [0, 1, 2]
     assert round(rates.r_hat_slope.value) == 4
     rows[0]["status"] = "diverged"
-    rest = family_rates(names, range(3), rows, blocks, spectra, gap)
-    two = family_rates(names, [1, 2], rows, blocks, spectra, gap)
-    assert rest == two != rates
-    assert family_rates(names, [0], rows, blocks, spectra, gap) is None
+    rest, left = family_rates(names, range(3), rows, spectra, gap)
+    two, _ = family_rates(names, [1, 2], rows, spectra, gap)
+    assert left == [1, 2]
+    assert rest.nelbo == two.nelbo != rates.nelbo
+    assert family_rates(names, [0], rows, spectra, gap) is None
+
+
+def test_seeds_of_a_ladder_share_its_window():
+    """A seed's own estimate is from the levels that are valid for all seeds together."""
+    names = [f"level{i}" for i in range(len(LEVELS))]
+    rows, spectra, gap = planted(names)
+    done = add_estimates(rows, [], spectra, {"ladder": names}, 0.05, gap)
+    rates, _ = family_rates(names, range(3), rows, spectra, gap)
+    by_seed = {each["seed"]: (each["r_hat_slope"], each["r_hat_recon"]) for each in done}
+    for seed in range(3):
+        assert by_seed[seed] == pytest.approx((rates.slopes_S[seed], rates.recons_S[seed]))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"ad_gap": 2, "resolvable_share": 0.62}, "some vary by less than gamma resolves"),
+        ({"ad_gap": 2, "resolvable_share": 0.99}, "and gamma resolves all"),
+        ({"ad_gap": 3, "resolvable_share": 0.62}, None),
+        ({"ad_gap": 2, "expected_ad": None, "resolvable_share": 0.62}, None),
+    ],
+)
+def test_what_is_missing_and_what_cannot_be_seen_are_told_apart(changed, said):
+    own = {"ad": 2, "expected_ad": 3, "r_hat_slope": 2.6}
+    found = [each for each in warnings_of(row(**{**own, **changed}), 0.05) if "missing" in each]
+    assert bool(found) == (said is not None)
+    if said:
+        assert said in found[0]
+        assert "AD (gap) is 2 of 3" in found[0]
 
 
 def test_a_method_without_these_losses_has_no_estimates_of_them():
     """Nothing is said of what is not there, but divergence always is."""
     own = {"cell": "a", "seed": 0, "kappa": 6, "status": "ok", "error": 0.1, "parts": 1}
-    (done,) = add_estimates([{**own, "warnings": "old"}], [], {}, {}, {}, 0.05, 1.0)
+    (done,) = add_estimates([{**own, "warnings": "old"}], [], {}, {}, 0.05, 1.0)
     assert done == {**own, "warnings": ""}
     assert warnings_of({**own, "status": "diverged"}, 0.05) == [
         "diverged (the loss was not finite)"

@@ -13,14 +13,16 @@ def test_mean_interval_is_students():
     values = [1.0, 2.0, 4.0, 8.0]
     interval = mean_interval(values)
     low, high = scipy.stats.t.interval(0.95, 3, np.mean(values), scipy.stats.sem(values))
-    assert interval == pytest.approx((3.75, np.std(values, ddof=1), low, high))
+    assert interval == pytest.approx((3.75, np.std(values, ddof=1), low, high, 4))
 
 
 def test_single_value_has_no_interval():
     interval = mean_interval([2.0, None, float("nan")])
     assert interval.mean == 2.0
-    assert all(math.isnan(value) for value in interval[1:])
-    assert all(math.isnan(value) for value in mean_interval([None]))
+    assert all(math.isnan(value) for value in (interval.sd, interval.low, interval.high))
+    assert interval.n == 1
+    assert mean_interval([None]).n == 0
+    assert all(math.isnan(value) for value in mean_interval([None])[:4])
 
 
 def test_wilson_interval():

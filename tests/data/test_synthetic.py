@@ -1,12 +1,19 @@
 """Synthetic manifolds: the law, its presets, and independence of padding."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
 
-from mdvae.data.synthetic import AUTHORS_WEIGHTS, COMPONENTS, draw_manifold, sample
+from mdvae.data.synthetic import (
+    AUTHORS_WEIGHTS,
+    COMPONENTS,
+    draw_manifold,
+    sample,
+    tangent_gram,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -75,3 +82,26 @@ def test_presets_differ_in_projection():
     assert scipy.stats.kstest(np.ravel(paper.projection_RD), "norm").pvalue > 1e-3
     assert not np.any(paper.bias_D)
     assert not np.any(paper.noise_R)
+
+
+@pytest.mark.parametrize("told", [0, 2])
+def test_tangents_are_singular_values_of_the_jacobian(told):
+    """Against JAX's own derivative of the map, and the covariance of many draws of u."""
+    r, d = 4, 7
+    manifold = draw_manifold(KEY, r, d, r_max=6, d_max=9, preset="authors")
+    x_DN, u_RN = sample(jax.random.key(4), manifold, 200_000)
+    keep_R = jnp.array([0.0] * told + [1.0] * (r - told) + [0.0] * 2)
+    gram_NKK = np.asarray(tangent_gram(manifold, x_DN[:, :5], keep_R))
+    covariance = np.cov(np.asarray(u_RN[told:r], np.float64))
+    root = np.linalg.cholesky(covariance.reshape(r - told, r - told))
+
+    def x_of(u_R):
+        logits_D = jnp.dot(u_R, manifold.projection_RD, precision="highest") + manifold.bias_D
+        return jax.nn.sigmoid(logits_D) * manifold.mask_D
+
+    for n in range(5):
+        jacobian = np.asarray(jax.jacobian(x_of)(u_RN[:, n]), np.float64)[:, told:r]
+        right = np.sort(np.linalg.svd(jacobian @ root, compute_uv=False) ** 2)
+        mine = np.linalg.eigvalsh(gram_NKK[n].astype(np.float64))
+        assert mine[-(r - told) :] == pytest.approx(right, rel=0.05)
+        assert np.all(mine[: -(r - told)] < 1e-6)

@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mdvae.engine.evaluation import BLOCKS, block_means, reduce_scores, score_in_pieces
+from mdvae.engine.evaluation import (
+    BLOCKS,
+    block_means,
+    count_above,
+    count_resolvable,
+    reduce_scores,
+    score_in_pieces,
+)
 
 
 def score(batch, noise):
@@ -44,13 +51,29 @@ def test_no_more_samples_are_scored_at_once_than_asked_for(piece, sizes):
     assert seen == {((n, 4, 3), (2, n), (n,)) for n in sizes}
 
 
-@pytest.mark.parametrize("n", [100, 110, 7])
-def test_blocks_are_means_of_equal_stretches(n):
+@pytest.mark.parametrize("n", [100, 110, 21, 7])
+def test_blocks_are_means_of_neighbouring_samples_and_leave_none_out(n):
     values = np.random.default_rng(1).normal(size=(2, n)).astype(np.float32)
-    blocks = min(BLOCKS, n)
-    size = n // blocks
-    expected = [values[:, k * size : (k + 1) * size].mean(axis=1) for k in range(blocks)]
-    np.testing.assert_allclose(block_means(jnp.asarray(values)), np.stack(expected, 1), rtol=1e-5)
+    stretches = np.array_split(values, min(BLOCKS, n), axis=1)
+    expected = np.stack([each.mean(axis=1) for each in stretches], axis=1)
+    np.testing.assert_allclose(block_means(jnp.asarray(values)), expected, rtol=1e-5)
+
+
+def test_eigenvalues_above_a_level_are_counted():
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(300, 7, 5)) * np.exp(rng.normal(size=(300, 1, 5)))
+    gram = np.einsum("nkr,nlr->nkl", factors, factors)
+    right = np.sum(np.linalg.eigvalsh(gram) > 0.5, axis=1)
+    found = count_above(jnp.asarray(gram, jnp.float32), jnp.float32(0.5))
+    assert np.mean(np.asarray(found) == right) > 0.99  # but for some within rounding of the level
+    assert len(set(right.tolist())) > 3
+
+
+def test_directions_are_resolved_above_ten_gamma():
+    variances = [[0.0, 0.0, 0.0], [0.05, 0.2, 0.11], [0.2, 0.3, 0.15]]
+    gram = jnp.asarray([np.diag(each) for each in variances], jnp.float32)
+    found = count_resolvable(gram, jnp.float32(0.01))
+    np.testing.assert_allclose(found, [1 / 3, 0.0, 1 / 3, 1 / 3], atol=1e-6)
 
 
 def test_means_are_over_samples_and_scalars_stay():

@@ -29,6 +29,7 @@ from mdvae.reports.tables import (
     axis_columns,
     fixed,
     fraction,
+    mean_text,
     number,
     plain,
     with_interval,
@@ -49,18 +50,6 @@ def fraction_text(hits: int, total: int) -> str:
         f"{hits} of {total} ({100 * interval.mean:.0f} %, 95 % interval"
         f" {100 * interval.low:.0f}-{100 * interval.high:.0f} %)"
     )
-
-
-def mean_text(row: Row, rule: str) -> str:
-    """A mean of AD; runs without a gap are not in that of the gap rule, so their number is said."""
-    without = row["no_gap"] if rule == "ad_gap" else 0
-    return fixed(row[f"{rule}_mean"], 1) + (f" (no gap: {without})" if without else "")
-
-
-def _gap(row: Mapping[str, Any]) -> str:
-    without = row["no_gap"]
-    text = with_interval(row, "ad_gap", 1)
-    return f"{text} (no gap: {without})" if without else text
 
 
 def columns(run: LoadedRun, rows: Sequence[Row]) -> list[Column]:
@@ -93,7 +82,7 @@ def columns(run: LoadedRun, rows: Sequence[Row]) -> list[Column]:
         found.append(plain("expected AD", lambda row: number_or_dash(row["expected_ad"])))
     found += [
         plain(f"AD ({threshold})", lambda row: with_interval(row, "ad", 1)),
-        plain("AD (gap)", _gap),
+        plain("AD (gap)", lambda row: with_interval(row, "ad_gap", 1)),
     ]
     if has("paper_ad"):
         found.append(plain("paper AD", lambda row: number(row["paper_ad"], 1)))
@@ -132,7 +121,7 @@ def _loss_columns(has: Callable[[str], bool]) -> list[Column]:
         Column(
             "KL, paper units (2x nats)",
             r"KL, paper units ($2\times$ nats)",
-            lambda row: fixed(row["kl_paper_units_mean"], 1),
+            lambda row: mean_text(row, "kl_paper_units"),
         )
     )
     if has("paper_kl"):
@@ -162,6 +151,8 @@ def _kinds(cell: Cell) -> str | None:
     r, kappa = theory.manifold_dimension(cell), cell.sizes.kappa
     if r is None:
         return None
+    if (cell.value("beta") or 1.0) != 1.0:
+        return "with a weight on the KL other than 1 (outside the theorems), AD as with 1"
     if theory.has_noise(cell):
         return "with noise off the manifold (outside the theorems), AD as without"
     if theory.in_theorem(cell):
@@ -203,8 +194,11 @@ def _against_paper(view: View) -> list[str]:
         return []
     below = sum(row["neg_elbo_paper_units_mean"] <= row["paper_neg_elbo"] for row in compared)
     what = "parts of cells" if view.by_part else "cells"
+    lost = sum(row["diverged"] for row in compared)
+    without = f" ({lost} diverged runs are in no mean)" if lost else ""
     return [
-        f"The mean -ELBO is at or below the published one in {below} of {len(compared)} {what}."
+        f"The mean -ELBO{without} is at or below the published one in {below} of {len(compared)}"
+        f" {what}."
     ]
 
 
@@ -217,7 +211,7 @@ def _noise(view: View) -> list[str]:
             lines.append(
                 f"Noise sigma = {sigma:g}, d = {row['d']}, r = {row['r']}: γ / sigma² ="
                 f" {fixed(row['gamma_mean'] / sigma**2, 2)}, AD ({view.threshold}) ="
-                f" {fixed(row['ad_mean'], 1)}, AD (gap) = {fixed(row['ad_gap_mean'], 1)}."
+                f" {mean_text(row, 'ad')}, AD (gap) = {mean_text(row, 'ad_gap')}."
             )
     return lines
 

@@ -11,10 +11,9 @@ from mdvae.reports.sections.dimensions import (
     RULES,
     columns,
     fraction_text,
-    mean_text,
     number_or_dash,
 )
-from mdvae.reports.tables import Table
+from mdvae.reports.tables import Table, mean_text
 from mdvae.settings.grid import Cell
 from mdvae.settings.registry import DATA
 from mdvae.store.loading import LoadedRun

@@ -14,7 +14,7 @@ from mdvae.reports.plotting import (
     make_panels,
     plot_ad,
 )
-from mdvae.reports.sections.dimensions import mean_text
+from mdvae.reports.tables import mean_text
 from mdvae.settings.grid import Cell
 
 

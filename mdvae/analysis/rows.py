@@ -1,0 +1,193 @@
+"""The columns of results.csv and parts.csv: a run's scores, the counts, and what is expected."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mdvae.analysis import theory
+from mdvae.analysis.dims import (
+    active_dimensions,
+    count_intervals,
+    largest_gap,
+    largest_log_gap,
+)
+from mdvae.methods.objective import to_paper_units
+from mdvae.settings.config import SweepConfig
+from mdvae.settings.grid import Cell, Run
+from mdvae.store.rundir import Row
+
+# How many entries scores have that are not padded: over latents, or over dimensions of a manifold.
+LENGTHS = {
+    "ratio": lambda sizes: sizes.kappa,
+    "active": lambda sizes: sizes.kappa + 1,
+    "resolvable": lambda sizes: sizes.r + 1,
+}
+# Losses lead; other scores follow by name.
+LOSSES = ("nelbo", "recon", "kl")
+COUNTED = (
+    "ad",
+    "ad_gap",
+    "ad_log_gap",
+    "ad_eval_low",
+    "ad_eval_high",
+    "ad_gap_eval_low",
+    "ad_gap_eval_high",
+    "gap_low",
+    "gap_high",
+    "resolvable",
+    "resolvable_share",
+)
+
+
+class RunScores(NamedTuple):
+    """An evaluation of one run on one part of its data, by the names of `Method.score`.
+
+    Attributes:
+        means: over samples.
+        blocks: [..., blocks], over blocks of samples.
+    """
+
+    means: dict[str, np.ndarray]
+    blocks: dict[str, np.ndarray]
+
+
+def of_run(run: Run, evaluation: Any, i: int) -> list[RunScores]:
+    """The scores of run i on each part of its data, without padding.
+
+    Args:
+        evaluation: means and blocks by name, [runs, parts of data, ...].
+    """
+
+    def cut(name: str, values: np.ndarray) -> np.ndarray:
+        return values[: LENGTHS[name](run.cell.sizes)] if name in LENGTHS else values
+
+    return [
+        RunScores(
+            *(
+                {name: cut(name, np.asarray(values)[i, k]) for name, values in found.items()}
+                for found in (evaluation.means, evaluation.blocks)
+            )
+        )
+        for k in range(len(run.cell.parts))
+    ]
+
+
+def mean_of(parts: Sequence[RunScores]) -> RunScores:
+    """The mean over parts of the data, each as often as the others."""
+
+    def mean(found: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return {name: np.mean([each[name] for each in found], axis=0) for name in found[0]}
+
+    return RunScores(mean([part.means for part in parts]), mean([part.blocks for part in parts]))
+
+
+def _losses(found: RunScores) -> dict[str, float]:
+    """Scores of one number, in order; log gamma is told as gamma, after them."""
+    plain = {name: float(v) for name, v in found.means.items() if np.ndim(v) == 0}
+    log_gamma = plain.pop("log_gamma", None)
+    names = [name for name in LOSSES if name in plain] + sorted(set(plain) - set(LOSSES))
+    losses = {name: plain[name] for name in names}
+    if log_gamma is not None:
+        losses["gamma"] = float(np.exp(np.float64(log_gamma)))
+    return losses
+
+
+def _resolvable(found: RunScores, left: int | None) -> Row:
+    """How much of its manifold a model's gamma resolves: dimensions, and samples that have all.
+
+    Args:
+        left: dimensions that the model is not told.
+    """
+    if left is None or "resolvable" not in found.means:
+        return {}
+    fractions = np.asarray(found.means["resolvable"], np.float64)
+    mean = float(fractions @ np.arange(len(fractions)))
+    return {"resolvable": mean, "resolvable_share": float(fractions[left:].sum())}
+
+
+def score_columns(found: RunScores, config: SweepConfig, left: int | None = None) -> Row:
+    """The columns that scores fill, over all of the data or one part of it.
+
+    Counts of active dimensions are there where a method scores "ratio"; values in the papers' units
+    where it scores "nelbo" and "kl".
+
+    Args:
+        left: dimensions of the data that the model is not told, where they are known.
+    """
+    losses = _losses(found)
+    counted = "ratio" in found.means
+    ratios = np.asarray(found.means.get("ratio", []))
+    means = [value for name, value in losses.items() if name != "gamma"]
+    finite = bool(np.all(np.isfinite(means)) and np.all(np.isfinite(ratios)))
+    row: Row = {"status": "ok" if finite else "diverged", "steps": config.steps}
+    analysis = config.analysis
+    if counted:
+        gap = largest_gap(ratios, analysis.ad_min_gap)
+        ad = active_dimensions(ratios, analysis.ad_threshold)
+        row |= {"ad": ad if finite else None, "ad_gap": gap.ad}
+        row["ad_log_gap"] = largest_log_gap(ratios, analysis.ad_min_gap).ad
+    row |= losses
+    for name in ("nelbo", "kl"):
+        if name in losses:
+            title = "neg_elbo" if name == "nelbo" else name
+            row[f"{title}_paper_units"] = to_paper_units(losses[name])
+    if counted:
+        ends = gap_ends = None
+        if finite and "ratio" in found.blocks:
+            blocks = np.asarray(found.blocks["ratio"])
+            ends, gap_ends = count_intervals(blocks, analysis.ad_threshold, analysis.ad_min_gap)
+        for k, end in enumerate(("low", "high")):
+            row[f"ad_eval_{end}"] = ends[k] if ends else None
+        for k, end in enumerate(("low", "high")):
+            row[f"ad_gap_eval_{end}"] = gap_ends[k] if gap_ends else None
+        row |= {"gap_low": gap.low, "gap_high": gap.high, **_resolvable(found, left)}
+    return row
+
+
+def coordinates(cell: Cell) -> Row:
+    """What tells a cell from others, at the head of every row; r and t of data with a truth."""
+    return {
+        "cell": cell.name,
+        "kappa": cell.sizes.kappa,
+        "d": cell.sizes.d,
+        "r": theory.manifold_dimension(cell),
+        "t": theory.told_dimensions(cell),
+    }
+
+
+def _of_run(run: Run) -> Row:
+    place = coordinates(run.cell)
+    return {"cell": place.pop("cell"), "seed": run.seed, **place}
+
+
+def result_row(run: Run, parts: Sequence[RunScores], config: SweepConfig) -> Row:
+    """One row of results.csv.
+
+    Where the data have several parts the losses are means over them, and the counts, which differ
+    between them, are left to parts.csv.
+    """
+    cell = run.cell
+    left = theory.dimension_left(cell, cell.parts[0]) if len(parts) == 1 else None
+    row = score_columns(mean_of(parts), config, left)
+    if len(parts) > 1:
+        row |= {name: None for name in COUNTED if name in row}
+    row = {**_of_run(run), **row, "parts": len(parts)}
+    row["sigma"], row["log_gamma"] = cell.value("sigma"), cell.value("log_gamma")
+    row["expected_ad"] = theory.expected_ad(cell)
+    if "ad" in row:
+        row["ad_threshold"] = config.analysis.ad_threshold
+    return row
+
+
+def result_rows_by_part(run: Run, parts: Sequence[RunScores], config: SweepConfig) -> list[Row]:
+    """The rows of parts.csv: one per part of the data."""
+    return [
+        {
+            **_of_run(run),
+            "part": part.value,
+            "expected_ad": theory.expected_of_part(run.cell, part),
+            **score_columns(found, config, theory.dimension_left(run.cell, part)),
+        }
+        for part, found in zip(run.cell.parts, parts, strict=True)
+    ]

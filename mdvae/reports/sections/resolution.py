@@ -1,0 +1,81 @@
+"""How many dimensions of its manifold a sample has at the scale of gamma, beside its AD.
+
+Where the map of a synthetic manifold is flat, x varies along some of its directions by less than
+gamma resolves, and a latent for them pays nowhere near. So what a model cannot see and what it has
+missed are told apart.
+"""
+
+from collections.abc import Sequence
+
+from mdvae.analysis import theory
+from mdvae.reports.base import Section, View
+from mdvae.reports.tables import Column, Table, axis_columns, fixed, mean_text, plain
+from mdvae.settings.registry import DATA
+from mdvae.store.rundir import Row
+
+CAPTION = (
+    "What gamma resolves: directions of the known manifold along which x varies, near a sample, by"
+    " more than ten times gamma (squared singular values of the Jacobian times a root of the"
+    " coordinates' covariance), beside how many latents the sample has below the threshold."
+)
+
+
+def _mean_active(view: View) -> dict[tuple[str, int], float]:
+    """Mean number of active dimensions of a sample over all seeds, by cell and part."""
+    sums: dict[tuple[str, int], list[float]] = {}
+    for row in view.run.counts:
+        if row["fraction"] is not None:
+            total = sums.setdefault((row["cell"], row["part"]), [0.0, 0.0])
+            total[0] += row["fraction"] * row["active"]
+            total[1] += row["fraction"]
+    return {key: total / weight for key, (total, weight) in sums.items() if weight}
+
+
+def _rows(view: View) -> list[Row]:
+    """Rows of the summaries of cells, and of parts of cells that have several."""
+    rows = [row for row in view.rows if row["parts"] == 1] + view.by_part
+    return [row for row in rows if row.get("resolvable_n")]
+
+
+def _tables(view: View) -> list[Table]:
+    active, rows = _mean_active(view), _rows(view)
+    groups = [[row for row in rows if ("part" in row) == parted] for parted in (False, True)]
+    return [
+        Table(_columns(view, group, active), group, CAPTION if i == 0 or not groups[0] else "")
+        for i, group in enumerate(groups)
+        if group
+    ]
+
+
+def _columns(view: View, rows: Sequence[Row], active: dict[tuple[str, int], float]) -> list[Column]:
+    found = axis_columns(view.cells, rows)
+    if "part" in rows[0]:
+        name = DATA.find(view.cells[rows[0]["cell"]].data.kind).part_name
+        found.append(plain(name, lambda row: str(row["part"])))
+
+    def part_of(row: Row) -> int:
+        return row["part"] if "part" in row else view.cells[row["cell"]].parts[0].value
+
+    def dimension(row: Row) -> str:
+        cell = view.cells[row["cell"]]
+        (part,) = [part for part in cell.parts if part.value == part_of(row)]
+        return str(theory.dimension_left(cell, part))
+
+    return [
+        *found,
+        plain("dimensions of x to be found", lambda row: dimension(dict(row))),
+        plain("resolved, mean over samples", lambda row: mean_text(row, "resolvable", 2)),
+        plain(
+            "samples with all of them", lambda row: f"{100 * row['resolvable_share_mean']:.0f} %"
+        ),
+        plain(
+            f"AD ({view.threshold}) of a sample, mean",
+            lambda row: fixed(active.get((row["cell"], part_of(dict(row)))), 2),
+        ),
+        plain("AD (gap)", lambda row: mean_text(row, "ad_gap")),
+    ]
+
+
+SECTION = Section(
+    order=40, applies=lambda view: view.has_counts and bool(_rows(view)), tables=_tables
+)
