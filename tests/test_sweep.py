@@ -340,7 +340,7 @@ def assert_counted_again(path, threshold):
         assert row["ad_threshold"] == threshold
         assert row["ad"] == np.sum(ratios < threshold)
         assert row["ad"] != before["ad"]
-        assert row["ad_low"] <= row["ad"] <= row["ad_high"]
+        assert row["ad_eval_low"] <= row["ad"] <= row["ad_eval_high"]
         assert [row[name] for name in LOSSES] == [before[name] for name in LOSSES]
     for name in TRAINED:
         assert (path / name).read_bytes() == (old.path / name).read_bytes()

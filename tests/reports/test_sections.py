@@ -162,3 +162,27 @@ def test_report_of_theorem2(tmp_path):
     assert [float(row["r_hat_slope"]) for row in rates] == pytest.approx([4, 1], abs=0.1)
     assert [float(row["r_hat_recon"]) for row in rates] == pytest.approx([4, 1], abs=0.1)
     without_the_last_run(path)
+
+
+def test_what_gamma_resolves_stands_beside_what_was_found(tmp_path):
+    path = invented_run(resolve(tiny_dict({"kappa": (6,), "d": (8,), "r": (3,)})), tmp_path / "w")
+    _, text = reported(path, figures=False)
+    section = text[text.index("What gamma resolves") :]
+    (row,) = main_table(section)[:1]
+    assert row["dimensions of x to be found"] == "3"
+    assert row["resolved, mean over samples"] == "2.75"
+    assert row["samples with all of them"] == "75 %"
+    assert row["AD (gap)"] == "3.0"
+    for each in mdvae.load_run(path).results:
+        assert (each["resolvable"], each["resolvable_share"]) == (2.75, 0.75)
+
+
+def test_means_over_some_of_the_runs_say_so(tmp_path):
+    """One of two runs diverged: it is in no mean, and every mean says that it is of one."""
+    path = invented_run(resolve(tiny_dict(SIZES)), tmp_path / "w")
+    lines = (path / "results.csv").read_text().splitlines(keepends=True)
+    (path / "results.csv").write_text("".join([*lines[:-1], lines[-1].replace("ok", "diverged")]))
+    _, text = reported(path)
+    (row,) = main_table(text)
+    assert row["AD (0.05)"] == row["AD (gap)"] == "2.0 (1 of 2)"
+    assert row["AD (gap) as expected"] == "1/2"

@@ -3,7 +3,16 @@
 import pytest
 
 from mdvae.analysis.summary import published_rows
-from mdvae.reports.tables import Column, axis_columns, latex_table, markdown_table, number
+from mdvae.reports.tables import (
+    Column,
+    axis_columns,
+    latex_table,
+    markdown_table,
+    mean_text,
+    number,
+    with_digits,
+    with_interval,
+)
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import make_cells
 
@@ -21,6 +30,24 @@ from mdvae.settings.grid import make_cells
 )
 def test_numbers(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("found", "interval", "mean", "digits"),
+    [
+        (5, "2.0 ± 0.5", "2.0", "2.00 ± 0.50"),
+        (2, "2.0 ± 0.5 (2 of 5)", "2.0 (2 of 5)", "2.00 ± 0.50 (2 of 5)"),
+    ],
+)
+def test_a_mean_says_of_how_many_runs_it_is(found, interval, mean, digits):
+    row = {"runs": 5, "ad_mean": 2.0, "ad_low": 1.5, "ad_high": 2.5, "ad_n": found}
+    assert with_interval(row, "ad", 1) == interval
+    assert mean_text(row, "ad") == mean
+    assert with_digits(row, "ad") == digits
+    nothing = {"runs": 5, "ad_mean": None, "ad_low": None, "ad_high": None, "ad_n": 0}
+    assert with_interval(nothing, "ad", 1) == mean_text(nothing, "ad") == "–"
+    one = {**row, "ad_low": float("nan"), "ad_high": float("nan"), "ad_n": 1}
+    assert with_interval(one, "ad", 1) == "2.0 (1 of 5)"
 
 
 def test_tables_hold_the_same_cells():
