@@ -23,6 +23,7 @@ from absl import flags
 from mdvae import cli
 from mdvae.analysis.summary import published_rows
 from mdvae.engine.machine import pick_devices, set_up_cpu
+from mdvae.overrides import read
 from mdvae.reports.report import analyse_again, with_analysis, write_report
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError, check, fields_of
@@ -41,8 +42,7 @@ def _define_flags() -> flags.FlagValues:
     for kind in ANALYSES.names():
         for name, field in fields_of(ANALYSES.find(kind).settings).items():
             if name not in values:
-                define = flags.DEFINE_float if field.rule.type is float else flags.DEFINE_string
-                define(name, None, field.rule.words, flag_values=values)
+                flags.DEFINE_string(name, None, field.rule.words, flag_values=values)
     return values
 
 
@@ -51,7 +51,7 @@ def _changes(values: flags.FlagValues, config: SweepConfig) -> dict[str, Any]:
     found = {}
     for name, field in fields_of(config.analysis).items():
         if values[name].value is not None:
-            value = check(f"--{name}", field, values[name].value)
+            value = check(f"--{name}", field, read(values[name].value, field.rule.type))
             if value != getattr(config.analysis, name):
                 found[name] = value
     return found
