@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,9 +30,6 @@ def run_command(main: Callable[[Sequence[str]], int]) -> None:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         code = USER_ERROR
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader of our output has gone (such as `| head`); there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,6 +13,11 @@ part_summary.csv where the data have parts of several dimensions. Nothing is tra
     --published=TABLE       compares with another published table, or with none ('')
 """
 
+if __name__ == "__main__":  # before the imports below, which last for seconds
+    from mdvae import interrupts
+
+    interrupts.end_in_one_line()
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path
