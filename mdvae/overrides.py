@@ -6,7 +6,7 @@ may write steps = 1e3, or a single value for an axis.
 
 import ast
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -107,22 +107,29 @@ def apply(config: Any, texts: Mapping[str, str]) -> None:
     """
     _make_room(config)
     for path, text in texts.items():
-        place, names = config, path.split(".")
-        for i, name in enumerate(names):
-            if not isinstance(place, ConfigDict) or name not in place:
-                raise _no_field(config, place, names[:i], name)
-            if i < len(names) - 1:
-                place = place[name]
+        *above, leaf = path.split(".")
+        place: Any = config
+        for i, name in enumerate(above):
+            place = _inside(config, place, above[:i], name)
+        _inside(config, place, above, leaf)
         with place.ignore_type():
-            place[names[-1]] = read(text, _kind(path))
+            place[leaf] = read(text, _kind(path))
 
 
-def _no_field(config: Any, place: Any, above: Sequence[str], name: str) -> ConfigError:
-    known: Collection[str] = list(place) if isinstance(place, ConfigDict) else []
+def _inside(config: Any, place: Any, above: Sequence[str], name: str) -> Any:
+    """What stands under a name in a part of a config.
+
+    Args:
+        above: the names that lead to the part.
+    """
+    is_part = isinstance(place, ConfigDict)
+    if is_part and name in place:
+        return place[name]
+    known: list[str] = list(place) if is_part else []
     if not above:
         inner = (each for each in SECTIONS if isinstance(config.get(each), ConfigDict))
-        known = [*known, *(f"{section}.{field}" for section in inner for field in config[section])]
-    return unknown("".join(f"{each}." for each in above), name, known)
+        known += [f"{section}.{field}" for section in inner for field in config[section]]
+    raise unknown("".join(f"{each}." for each in above), name, known)
 
 
 def _make_room(config: Any) -> None:

@@ -56,7 +56,7 @@ def _changes(values: flags.FlagValues, config: SweepConfig) -> dict[str, Any]:
     found = {}
     for name, field in fields_of(config.analysis).items():
         if values[name].value is not None:
-            value = check(f"--{name}", field, read(values[name].value, field.rule.type))
+            value = check(f"--{name}", field, read(str(values[name].value), field.rule.type))
             if value != getattr(config.analysis, name):
                 found[name] = value
     return found

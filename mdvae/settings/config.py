@@ -22,7 +22,7 @@ class Draft(ConfigDict):
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, value)
-        _untie(self._fields[key])
+        _untie(value)
 
 
 def _untie(value: Any) -> None:
