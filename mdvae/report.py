@@ -5,7 +5,9 @@ Usage:
 
 Writes summary.csv, report.md, report.tex and figures/ into each run directory, finished or not,
 and prints the summary table; rates.csv too where log gamma was held at several levels, and
-part_summary.csv where the data have parts of several dimensions. Nothing is trained.
+part_summary.csv where the data have parts of several dimensions. Nothing is trained. Several
+directories are then set side by side in comparison-with-NAME.md of the first: the cells that they
+share, and the settings that differ.
 
     --cell=NAME             the cell of which details are shown, such as its variances
     --ad_threshold=X        counts again with another threshold, from the checkpoints
@@ -29,6 +31,7 @@ from mdvae import cli
 from mdvae.analysis.summary import published_rows
 from mdvae.engine.machine import pick_devices, set_up_cpu
 from mdvae.overrides import read
+from mdvae.reports.comparison import write_comparison
 from mdvae.reports.report import analyse_again, with_analysis, write_report
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError, check, fields_of
@@ -94,14 +97,17 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"--cell: {cell!r} is not in {path}; it has {', '.join(names)}")
         changes[path] = _changes(values, config)
         published_rows(changes[path].get("published", ""))
-    for path in paths:
-        try:
+    try:
+        for path in paths:
             _report(path, cell, changes[path])
-        except PermissionError as error:
-            raise ConfigError(f"{error.filename}: cannot be written; make it writable") from error
-        except checkpoint.DamagedError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+        distinct = list({path.resolve(): path for path in paths}.values())
+        if len(distinct) > 1:
+            write_comparison(distinct)
+    except PermissionError as error:
+        raise ConfigError(f"{error.filename}: cannot be written; make it writable") from error
+    except checkpoint.DamagedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
