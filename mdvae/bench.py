@@ -13,6 +13,11 @@ The programs are the real ones, on the 18 cells of Table 1 of CVAE-dims. PyTorch
 where it is installed (extra `bench`). Run it on an otherwise idle machine.
 """
 
+if __name__ == "__main__":  # before the imports below, which last for seconds
+    from mdvae import interrupts
+
+    interrupts.end_in_one_line()
+
 import json
 import sys
 from collections.abc import Sequence

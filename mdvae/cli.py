@@ -3,23 +3,23 @@
 import importlib.util
 import os
 import re
-import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
-from ml_collections.config_dict import placeholder
+from ml_collections import ConfigDict
 
-from mdvae.settings.axes import known_axes
+from mdvae import overrides
 from mdvae.settings.config import SweepConfig, resolve
-from mdvae.settings.fields import ConfigError, fields_of, unknown
+from mdvae.settings.fields import ConfigError, fields_of, unusable
 from mdvae.settings.registry import SECTIONS
 
 USER_ERROR = 2
 INTERRUPTED = 75
+# What a flag must be, by what absl calls its type.
+_FLAG_WORDS = {"int": "a whole number", "float": "a number", "bool": "True or False"}
 HELP = ("-h", "-help", "--help", "--helpfull")
 
 
@@ -30,9 +30,6 @@ def run_command(main: Callable[[Sequence[str]], int]) -> None:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         code = USER_ERROR
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader of our output has gone (such as `| head`); there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,8 +63,11 @@ def parse_flags(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
     except flags.UnrecognizedFlagError as error:
         raise ConfigError(f"--{error.flagname}: no such flag; see --help") from error
     except flags.Error as error:
-        # Of a field of the config its own name is enough.
-        raise ConfigError(re.sub(r"^flag (--config\.)?", "", one_line(error))) from error
+        refused = re.fullmatch(r"flag --(\w+)=(.*?): .*", str(error), re.DOTALL)
+        if refused is None:
+            raise ConfigError(one_line(error)) from error
+        right = _FLAG_WORDS[values[refused[1]].parser.flag_type()]
+        raise unusable(f"--{refused[1]}", refused[2], right) from error
 
 
 def _config_path(argv: Sequence[str]) -> tuple[str, list[str]]:
@@ -109,7 +109,9 @@ def load_config(path: str) -> Any:
     except Exception as error:
         # A config file is the user's own code and may fail in any way.
         kind = type(error).__name__
-        raise ConfigError(f"--config: {path} fails with {kind}: {one_line(error)}") from error
+        retyped = _retyped(error)
+        reason = f": {retyped}" if retyped else f" fails with {kind}: {one_line(error)}"
+        raise ConfigError(f"--config: {path}{reason}") from error
     if not has_config:
         raise ConfigError(
             f"--config: {path} has no get_config(); it must define one that returns a ConfigDict"
@@ -121,42 +123,19 @@ def load_config(path: str) -> Any:
     return config
 
 
-def _make_room(config: Any) -> None:
-    """Adds places for what the command line may give: axes, and fields of other kinds."""
-    kinds = {name: registry.names() for name, registry in SECTIONS.items()}
-    axes = known_axes({name: names for name, names in kinds.items() if name != "analysis"})
-    with config.unlocked(), config.ignore_type():
-        grid: Any = config.get("grid")
-        named = bool(grid) and all(isinstance(each, ConfigDict) for each in grid.values())
-        unnamed = [grid] if isinstance(grid, ConfigDict) else []
-        places: list[Any] = list(grid.values()) if named else unnamed
-        for each in places:
-            for axis in axes:
-                if axis not in each:
-                    each[axis] = placeholder(tuple)
-        for section, registry in SECTIONS.items():
-            mine = config.get(section)
-            for kind in kinds[section] if isinstance(mine, ConfigDict) else []:
-                for name, field in fields_of(registry.find(kind).settings).items():
-                    if name not in mine:
-                        mine[name] = placeholder(field.rule.type)
-
-
-def _check_overrides(argv: Sequence[str], config: Any) -> None:
-    """Refuses overrides of what a config does not have, with what was probably meant."""
-    for arg in argv:
-        match = re.match(r"--?config\.([\w.]+)", arg)
-        if not match:
-            continue
-        place, path = config, match[1].split(".")
-        for i, name in enumerate(path):
-            if not isinstance(place, ConfigDict) or name not in place:
-                known: Collection[str] = list(place) if isinstance(place, ConfigDict) else []
-                if i == 0:
-                    inner = (s for s in SECTIONS if isinstance(config.get(s), ConfigDict))
-                    known = [*known, *(f"{s}.{field}" for s in inner for field in config[s])]
-                raise unknown("".join(f"{each}." for each in path[:i]), name, known)
-            place = place[name]
+def _retyped(error: Exception) -> str:
+    """What is wrong where a ConfigDict that default_config() did not make has refused a value."""
+    message = r"Could not override field '(.+?)' \(reference\)\. (.*) is of original type .*"
+    found = re.fullmatch(message, one_line(error))
+    if found is None:
+        return ""
+    settings = [r.find(kind).settings for r in SECTIONS.values() for kind in r.names()]
+    fields = [field for each in (*settings, SweepConfig) for field in fields_of(each).values()]
+    right = [field.rule.words for field in fields if field.name == found[1]] or ["of that type"]
+    return (
+        f"{found[1]}: {found[2]} is not usable in place of a value of another type; it must be"
+        f" {right[0]}"
+    )
 
 
 def parse_config(argv: Sequence[str], values: flags.FlagValues) -> tuple[SweepConfig, list[str]]:
@@ -174,10 +153,7 @@ def parse_config(argv: Sequence[str], values: flags.FlagValues) -> tuple[SweepCo
         chosen = re.match(r"--?config\.(\w+)\.kind=(.+:.+)", arg)
         if chosen and chosen[1] in SECTIONS:
             SECTIONS[chosen[1]].find(chosen[2])  # imports it, so that its fields are known
-    _make_room(config)
-    _check_overrides(rest, config)
-    config_flags.DEFINE_config_dict("config", config, "config", sys_argv=rest, flag_values=values)
+    texts, rest = overrides.split(rest)
     stray = parse_flags(rest, values)
-    overrides = config_flags.get_override_values(values["config"])
-    resolved: Any = values["config"].value
-    return resolve(resolved, overrides), stray
+    overrides.apply(config, texts)
+    return resolve(config, texts), stray

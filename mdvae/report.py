@@ -5,13 +5,20 @@ Usage:
 
 Writes summary.csv, report.md, report.tex and figures/ into each run directory, finished or not,
 and prints the summary table; rates.csv too where log gamma was held at several levels, and
-part_summary.csv where the data have parts of several dimensions. Nothing is trained.
+part_summary.csv where the data have parts of several dimensions. Nothing is trained. Several
+directories are then set side by side in comparison-with-NAME.md of the first: the cells that they
+share, and the settings that differ.
 
     --cell=NAME             the cell of which details are shown, such as its variances
     --ad_threshold=X        counts again with another threshold, from the checkpoints
     --ad_min_gap=X          counts again with another least gap (nats)
     --published=TABLE       compares with another published table, or with none ('')
 """
+
+if __name__ == "__main__":  # before the imports below, which last for seconds
+    from mdvae import interrupts
+
+    interrupts.end_in_one_line()
 
 import sys
 from collections.abc import Sequence
@@ -23,6 +30,8 @@ from absl import flags
 from mdvae import cli
 from mdvae.analysis.summary import published_rows
 from mdvae.engine.machine import pick_devices, set_up_cpu
+from mdvae.overrides import read
+from mdvae.reports.comparison import write_comparison
 from mdvae.reports.report import analyse_again, with_analysis, write_report
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError, check, fields_of
@@ -41,8 +50,7 @@ def _define_flags() -> flags.FlagValues:
     for kind in ANALYSES.names():
         for name, field in fields_of(ANALYSES.find(kind).settings).items():
             if name not in values:
-                define = flags.DEFINE_float if field.rule.type is float else flags.DEFINE_string
-                define(name, None, field.rule.words, flag_values=values)
+                flags.DEFINE_string(name, None, field.rule.words, flag_values=values)
     return values
 
 
@@ -51,7 +59,7 @@ def _changes(values: flags.FlagValues, config: SweepConfig) -> dict[str, Any]:
     found = {}
     for name, field in fields_of(config.analysis).items():
         if values[name].value is not None:
-            value = check(f"--{name}", field, values[name].value)
+            value = check(f"--{name}", field, read(str(values[name].value), field.rule.type))
             if value != getattr(config.analysis, name):
                 found[name] = value
     return found
@@ -89,14 +97,17 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"--cell: {cell!r} is not in {path}; it has {', '.join(names)}")
         changes[path] = _changes(values, config)
         published_rows(changes[path].get("published", ""))
-    for path in paths:
-        try:
+    try:
+        for path in paths:
             _report(path, cell, changes[path])
-        except PermissionError as error:
-            raise ConfigError(f"{error.filename}: cannot be written; make it writable") from error
-        except checkpoint.DamagedError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+        distinct = list({path.resolve(): path for path in paths}.values())
+        if len(distinct) > 1:
+            write_comparison(distinct)
+    except PermissionError as error:
+        raise ConfigError(f"{error.filename}: cannot be written; make it writable") from error
+    except checkpoint.DamagedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -19,6 +19,11 @@ The same command in the same workdir resumes from the last checkpoint; a finishe
 once. SIGINT and SIGTERM save first, and exit with code 75. A mistake exits with code 2.
 """
 
+if __name__ == "__main__":  # before the imports below, which last for seconds
+    from mdvae import interrupts
+
+    interrupts.end_in_one_line()
+
 import contextlib
 import dataclasses
 import io

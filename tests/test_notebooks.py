@@ -8,22 +8,49 @@ import pytest
 from nbclient import NotebookClient
 from runs import TINY, finished_run
 
+from mdvae.store import rundir
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def outputs(path, run, monkeypatch):
+    """What the code cells of a notebook come to on a run directory, each as one text."""
+    monkeypatch.setenv("MDVAE_RUN", str(run))
+    # The strict arithmetic of the tests is for our code, not for a notebook's libraries.
+    for name in [name for name in os.environ if name.startswith("JAX_NUMPY")]:
+        monkeypatch.delenv(name)
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": path.parent}}).execute()
+    return [str(cell.outputs) for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("ignore")
+def test_notebook_says_what_a_run_lacks(path, monkeypatch, tmp_path, tiny):
+    """A run directory of other cells in which nothing is done yet."""
+    rundir.write_config(tmp_path, tiny({"kappa": (4,), "d": (6,), "r": (3,)}))
+    texts = outputs(path, tmp_path, monkeypatch)
+    for text, said in zip(
+        texts,
+        (
+            "tiny: 1 cells",
+            "This run has no summary yet",
+            "kappa4-d6-r3: no seed is done yet",
+            "no run has a valid window for the loss slope",
+            "kappa4-d6-r3: nothing logged yet",
+            "this run has no trained model of a manifold of r = 2",
+        ),
+        strict=True,
+    ):
+        assert said in text
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 # What the client and its kernel warn about is not ours.
 @pytest.mark.filterwarnings("ignore")
 def test_notebook_runs(path, monkeypatch):
-    monkeypatch.setenv("MDVAE_RUN", str(finished_run(TINY)[0]))
-    # The strict arithmetic of the tests is for our code, not for a notebook's libraries.
-    for name in [name for name in os.environ if name.startswith("JAX_NUMPY")]:
-        monkeypatch.delenv(name)
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": path.parent}}).execute()
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    texts = [str(cell.outputs) for cell in code]
+    texts = outputs(path, finished_run(TINY)[0], monkeypatch)
     assert "tiny: 5 cells" in texts[0]
     assert "AD (gap)" in texts[1]
     assert sum("image/png" in text for text in texts) == 3

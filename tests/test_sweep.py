@@ -555,7 +555,37 @@ def test_the_command_line_changes_the_kind_of_data():
         (["--config.networks.hiden=(4,)"], "networks.hiden: no such field; did you mean hidden?"),
         (["--config.grid.wide.q=(3,)"], "grid.wide.q: no such field"),
         (["--config.grid.broad.r=(3,)"], "grid.broad: no such field"),
-        (["--config.steps=abc"], "steps=abc: invalid literal for int()"),
+        (
+            ["--config.steps=abc"],
+            "steps: 'abc' is not usable; it must be a whole number, 1 or more",
+        ),
+        (
+            ["--config.seeds=two"],
+            "seeds: 'two' is not usable; it must be a whole number, 1 or more",
+        ),
+        (["--config.seeds", "two"], "seeds: 'two' is not usable"),
+        (["--config.seeds"], "seeds: has no value; give one, as --config.seeds=VALUE"),
+        (["--config.seeds", "--dry_run"], "seeds: has no value"),
+        (["--config.steps=1.5e0"], "steps: 1.5 is not usable; it must be a whole number"),
+        (["--config.data.n_train=many"], "data.n_train: 'many' is not usable; it must be a whole"),
+        (
+            ["--config.optimiser.learning_rate=fast"],
+            "optimiser.learning_rate: 'fast' is not usable; it must be a number above 0",
+        ),
+        (
+            ["--config.networks.attention=maybe"],
+            "networks.attention: 'maybe' is not usable; it must",
+        ),
+        (["--config.networks.hidden=(8,x"], "networks.hidden: '(8,x' is not usable; it must be a"),
+        (["--config.method.log_gamma=low"], "method.log_gamma: 'low' is not usable; it must be a"),
+        (
+            ["--config.grid.wide.kappa=two"],
+            "grid.wide.kappa: 'two' is not usable; it must be a whole",
+        ),
+        (["--config.grid.wide.kappa=(4,x"], "grid.wide.kappa: '(4,x' is not usable"),
+        (["--config.data=union"], "data: 'union' is not usable; it must map fields to values"),
+        (["--devices=two"], "--devices: 'two' is not usable; it must be a whole number"),
+        (["--dry_run=perhaps"], "--dry_run: 'perhaps' is not usable; it must be True or False"),
         (["--config.steps=0"], "steps: 0 is not usable; it must be a whole number, 1 or more"),
         (["--config.data.n_train=0"], "data.n_train: 0 is not usable; it must be a whole number"),
         (["--config.method.model=gan"], "method.model: 'gan' is not usable; it must be one of vae"),
@@ -594,6 +624,14 @@ def test_more_devices_than_there_are_is_refused(tmp_path):
         ("def get_config(:\n", "--config: {path} fails with SyntaxError"),
         ("import nowhere\n", "--config: {path} fails with ModuleNotFoundError: No module named"),
         ("def get_config():\n    return 1 / 0\n", "--config: {path} fails with ZeroDivisionError"),
+        (
+            "from ml_collections import ConfigDict\n"
+            "def get_config():\n"
+            "    config = ConfigDict({'data': {'n_train': 5}})\n"
+            "    config.data.n_train = 'few'\n",
+            "--config: {path}: n_train: few is not usable in place of a value of another type; it"
+            " must be a whole number, 1 or more",
+        ),
         (
             "def get_config():\n    return 3\n",
             "--config: get_config() returned int; it must return a ConfigDict",
@@ -650,8 +688,9 @@ def test_report_mistakes(tmp_path, finished):
         ([], "DIR: missing"),
         (["--fast"], "--fast: no such flag"),
         (["--cell=q", path], "--cell: 'q' is not in"),
-        (["--ad_threshold=2", path], "--ad_threshold: 2.0 is not usable; it must be a ratio"),
-        (["--ad_min_gap=-1", path], "--ad_min_gap: -1.0 is not usable; it must be a number of"),
+        (["--ad_threshold=2", path], "--ad_threshold: 2 is not usable; it must be a ratio"),
+        (["--ad_threshold=low", path], "--ad_threshold: 'low' is not usable; it must be a ratio"),
+        (["--ad_min_gap=-1", path], "--ad_min_gap: -1 is not usable; it must be a number of"),
         (["--published=table0", path], "published: there is no table 'table0'"),
         ([tmp_path], "not a run directory"),
     ):

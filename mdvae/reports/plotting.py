@@ -88,6 +88,13 @@ def make_panels(
     return figure, axes[:n]
 
 
+def say_why(axes: Axes, why: str) -> None:
+    """Says in a panel that has nothing to draw why that is so."""
+    axes.text(
+        0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color="0.4", fontsize=8
+    )
+
+
 def plot_ad(
     axes: Axes,
     places: np.ndarray,

@@ -13,19 +13,15 @@ from mdvae.settings.fields import (
     Section,
     check,
     fields_of,
+    plain,
     unknown,
-    whole,
 )
 from mdvae.settings.registry import SECTIONS, Registry
-
-# Sizes that lead a cell's name and its place, as kappa20-d30-r6.
-LEADING = ("kappa", "d", "r")
-
-Axes = dict[str, tuple[Any, ...]]
+from mdvae.settings.sweep import LEADING, Axes, SweepConfig
 
 # Axes that are no fields of a section: the kind of one, and the one top field that may vary.
 _KIND = Field("kind", "", TEXT, STATIC, required=False, decides=True)
-_BATCH_SIZE = Field("batch_size", 1_000, whole(1), STATIC, required=False, decides=True)
+_BATCH_SIZE = fields_of(SweepConfig)["batch_size"]
 
 
 class Axis(NamedTuple):
@@ -94,14 +90,13 @@ def _check_shared(section: str, own: Section, kinds: Iterable[str]) -> None:
 
 
 def _values(path: str, values: Any) -> tuple[Any, ...]:
-    if isinstance(values, list):
-        values = tuple(values)
-    if not isinstance(values, tuple) or not values:
+    """The values of an axis; one that is no tuple or the like is its only one."""
+    values = plain(values)
+    if values == ():
         raise ConfigError(
-            f"{path}: {values!r} is not usable; it must be a tuple with at least one value, such as"
-            " (20,)"
+            f"{path}: () is not usable; it must be a tuple with at least one value, such as (20,)"
         )
-    return values
+    return values if isinstance(values, tuple) else (values,)
 
 
 def _axes(path: str, axes: Mapping[str, Any], sections: Mapping[str, Section]) -> Axes:

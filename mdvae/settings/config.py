@@ -9,71 +9,28 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
 
-from mdvae.settings import fields
-from mdvae.settings.axes import LEADING, Axes, check_grid
-from mdvae.settings.fields import (
-    ConfigError,
-    Rule,
-    Section,
-    check,
-    fields_of,
-    fixed,
-    static,
-    unknown,
-)
+from mdvae.settings.axes import check_grid
+from mdvae.settings.fields import ConfigError, Section, check, fields_of, plain, unknown
 from mdvae.settings.protocols import OWN_PROTOCOL, apply_protocol
 from mdvae.settings.registry import SECTIONS, Registry
-
-# Of the files of a run directory; raised where an older mdvae could not read a newer one's.
-FORMAT = 2
-
-_NAME = Rule(lambda v: isinstance(v, str) and v != "" and "/" not in v, "a name without '/'", str)
-_SEED = Rule(
-    lambda v: fields.is_whole(v) and 0 <= v < 2**31, "a whole number from 0 to 2147483647", int
-)
-_GIB = Rule(fields.NOT_NEGATIVE.accepts, "a number of GiB, or 0 to ask the device", float)
+from mdvae.settings.sweep import FORMAT, SweepConfig
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepConfig:
-    """Everything that decides the numbers of a sweep and of its report, checked.
+class Draft(ConfigDict):
+    """A ConfigDict whose fields take values of any type: `resolve` refuses them in better words."""
 
-    Attributes:
-        name: of the config; also of its default run directory.
-        protocol: "mdvae" for this project's recipe, or one of the config's published ones.
-        grids: named products of axes; their union is the sweep. An axis names a field of a section
-            by its last name, or a section, whose kind it then varies.
-        seeds, seed: how many seeds, and the first of them.
-        steps, batch_size: of training; batch_size may be an axis.
-        log_every, save_every: steps between lines of metrics, and between checkpoints.
-        memory_gib: what one device may use; 0 asks the device.
-        group_by: sizes (of kappa, d, r) whose every value gets a program of its own, where
-            padding to the largest would waste more than compiling again.
-        data, method, networks, optimiser, analysis: the sections; see the file of each kind.
-    """
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        _untie(value)
 
-    name: str = fixed("sweep", _NAME, decides=False)
-    protocol: str = fixed(OWN_PROTOCOL, fields.TEXT, decides=False)
-    grids: dict[str, Axes] = dataclasses.field(default_factory=dict)
-    seeds: int = fixed(5, fields.whole(1))
-    seed: int = fixed(0, _SEED)
-    steps: int = fixed(50_000, fields.whole(1))
-    batch_size: int = static(1_000, fields.whole(1))
-    log_every: int = fixed(500, fields.whole(1), decides=False)
-    save_every: int = fixed(5_000, fields.whole(1), decides=False)
-    memory_gib: float = fixed(0.0, _GIB, decides=False)
-    group_by: tuple[str, ...] = fixed((), fields.some_of(LEADING))
-    data: Any = dataclasses.field(default_factory=Section)
-    method: Any = dataclasses.field(default_factory=Section)
-    networks: Any = dataclasses.field(default_factory=Section)
-    optimiser: Any = dataclasses.field(default_factory=Section)
-    analysis: Any = dataclasses.field(default_factory=Section)
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON values, with the format; `from_json` is its inverse."""
-        return {"format": FORMAT, **dataclasses.asdict(self)}
+def _untie(value: Any) -> None:
+    """Lets the fields of a ConfigDict that somebody else made take values of any type, too."""
+    if isinstance(value, ConfigDict):
+        object.__setattr__(value, "_type_safe", False)
+        for inner in value.values():
+            _untie(inner)
 
 
 def default_config(**kinds: str) -> Any:
@@ -83,21 +40,15 @@ def default_config(**kinds: str) -> Any:
         **kinds: by section, kinds other than the usual ones, such as data="union".
     """
     config: dict[str, Any] = {name: field.default for name, field in fields_of(SweepConfig).items()}
-    config |= {"protocols": {}, "grid": {}}
+    config |= {"protocols": Draft(type_safe=False), "grid": Draft(type_safe=False)}
     for name, registry in SECTIONS.items():
         kind = kinds.pop(name, registry.default)
-        config[name] = {"kind": kind, **_defaults(registry.find(kind).settings)}
+        fields = fields_of(registry.find(kind).settings)
+        defaults = {field.name: field.default for field in fields.values()}
+        config[name] = Draft({"kind": kind, **defaults}, type_safe=False)
     if kinds:
         raise unknown("", next(iter(kinds)), SECTIONS)
-    return ConfigDict(config)
-
-
-def _defaults(settings: type[Section]) -> dict[str, Any]:
-    """Defaults as a ConfigDict wants them: where there is none, a place for one of its type."""
-    return {
-        name: placeholder(field.rule.type) if field.default is None else field.default
-        for name, field in fields_of(settings).items()
-    }
+    return Draft(config, type_safe=False)
 
 
 def _section(registry: Registry, given: Any) -> Section:
@@ -119,7 +70,7 @@ def _section(registry: Registry, given: Any) -> Section:
         defaults = [other[field].default for other in others if field in other]
         if not defaults:
             raise unknown(f"{section}.", field, known)
-        if value not in defaults:
+        if plain(value) not in defaults:
             raise ConfigError(
                 f"{section}.{field}: {value!r} has no effect with {section}.kind {name!r}; leave it"
                 " out"

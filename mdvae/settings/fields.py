@@ -25,7 +25,7 @@ class Rule(NamedTuple):
     Attributes:
         accepts: whether a value may be used.
         words: what would be right, for the message "it must be ...".
-        type: of a value; an empty field in a config file takes values of this type.
+        type: of a value; the command line reads a text as one.
     """
 
     accepts: Callable[[Any], bool]
@@ -76,9 +76,9 @@ def number(default: Any, rule: Rule) -> Any:
     return _declare(default, rule, NUMBER)
 
 
-def static(default: Any, rule: Rule, decides: bool = True) -> Any:
+def static(default: Any, rule: Rule) -> Any:
     """Declares a choice whose every value makes a program of its own."""
-    return _declare(default, rule, STATIC, decides=decides)
+    return _declare(default, rule, STATIC)
 
 
 def fixed(default: Any, rule: Rule, decides: bool = True) -> Any:
@@ -91,9 +91,9 @@ def fixed(default: Any, rule: Rule, decides: bool = True) -> Any:
     return _declare(default, rule, FIXED, decides=decides)
 
 
-def required(rule: Rule, role: str = NUMBER) -> Any:
+def required(rule: Rule) -> Any:
     """Declares a field without a default; it must be given, most often as an axis of the grid."""
-    return _declare(None, rule, role, required=True)
+    return _declare(None, rule, NUMBER, required=True)
 
 
 def fields_of(section: Any) -> dict[str, Field]:
@@ -105,6 +105,25 @@ def fields_of(section: Any) -> dict[str, Field]:
     }
 
 
+def plain(value: Any) -> Any:
+    """The Python value that a list, a range, or a number or array of NumPy or JAX stands for."""
+    if hasattr(type(value), "tolist"):
+        value = value.tolist()
+    return tuple(map(plain, value)) if isinstance(value, list | tuple | range) else value
+
+
+def _whole(value: Any) -> Any:
+    """Floats without a fraction as integers, as 1e3 is written for 1000; in a tuple too."""
+    if isinstance(value, tuple):
+        return tuple(map(_whole, value))
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def unusable(path: str, value: Any, right: str) -> ConfigError:
+    """The error for a value that cannot be used; `right` says what it must be."""
+    return ConfigError(f"{path}: {' '.join(repr(value).split())} is not usable; it must be {right}")
+
+
 def check(path: str, field: Field, value: Any) -> Any:
     """The value as it is to be stored.
 
@@ -114,11 +133,11 @@ def check(path: str, field: Field, value: Any) -> Any:
     Raises:
         ConfigError: where the rule refuses it.
     """
-    if isinstance(value, list):
-        value = tuple(value)
-    if not field.rule.accepts(value):
-        raise ConfigError(f"{path}: {value!r} is not usable; it must be {field.rule.words}")
-    return float(value) if field.rule.type is float and value is not None else value
+    value = plain(value)
+    for each in (value, _whole(value)):
+        if field.rule.accepts(each):
+            return float(each) if field.rule.type is float and each is not None else each
+    raise unusable(path, value, field.rule.words)
 
 
 def unknown(path: str, name: str, known: Iterable[str]) -> ConfigError:

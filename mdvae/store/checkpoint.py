@@ -1,9 +1,9 @@
 """Checkpoints: the only module that knows Orbax."""
 
+import itertools
 import logging
 import re
-import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,7 +137,28 @@ def restore(directory: Path, templates: Mapping[str, PyTree]) -> Restored | None
     return None
 
 
+def _endings() -> Iterator[str]:
+    """What tells names apart: nothing, then -2, -3 and so on."""
+    return itertools.chain([""], (f"-{i}" for i in itertools.count(2)))
+
+
 def discard(directory: Path, steps: Sequence[int]) -> None:
-    """Removes damaged checkpoints, so that their steps can be saved again; for one process."""
+    """Moves damaged checkpoints aside, so that their steps can be saved again; for one process.
+
+    Nothing is lost: what cannot be read today, as of a disk that is away for a moment, may be
+    readable tomorrow.
+
+    Raises:
+        DamagedError: where one cannot be moved.
+    """
     for step in steps:
-        shutil.rmtree(directory / str(step), ignore_errors=True)
+        path = directory / str(step)
+        places = (directory / f"{step}.unreadable{end}" for end in _endings())
+        aside = next(place for place in places if not place.exists())
+        try:
+            path.rename(aside)
+        except OSError as error:
+            raise DamagedError(
+                f"{path}: cannot be read, nor moved aside ({error.strerror}); move it by hand"
+            ) from error
+        print(f"warning: {path}: cannot be read; kept as {aside.name}", flush=True)

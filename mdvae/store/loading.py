@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mdvae.methods.padding import padded_shapes, true_shapes, unpad_like
 from mdvae.settings.grid import Cell, Group, largest, make_cells, make_groups
 from mdvae.settings.registry import DATA
 from mdvae.store import checkpoint, rundir
+from mdvae.store.frames import NAMES, frame_of
 from mdvae.store.models import Model
 
 
@@ -50,11 +51,21 @@ class LoadedRun:
         self.metrics = rundir.read_metrics(path)
         self._slices: dict[tuple[int, int], PyTree | None] = {}
 
+    def __repr__(self) -> str:
+        n = len(self.cells), len(self.seeds)
+        done = f"{len(self.results)} of {n[0] * n[1]} runs done"
+        return f"LoadedRun({str(self.path)!r}: {n[0]} cells x {n[1]} seeds, {done})"
+
+    def frame(self, name: str = "results") -> Any:
+        """A `pandas.DataFrame` of results, summary, parts, counts or metrics; needs pandas."""
+        return frame_of(name, {each: getattr(self, each) for each in NAMES})
+
     @cached_property
     def spectra(self) -> dict[tuple[str, int], np.ndarray]:
         """Per cell name and seed, [parts, kappa] variance ratios by part of the data and latent."""
         found = {}
-        for (name, seed), values in self._arrays(rundir.SPECTRA, ("ratio",)).items():
+        read = rundir.read_arrays(self.path / rundir.SPECTRA, ("ratio",))
+        for (name, seed), values in read.items():
             shape = (len(self.cell(name).parts), self.cell(name).sizes.kappa)
             if values.size == math.prod(shape):
                 found[name, seed] = values.reshape(shape)
@@ -68,7 +79,7 @@ class LoadedRun:
     @cached_property
     def blocks(self) -> dict[tuple[str, int], np.ndarray]:
         """Per cell name and seed, [2, blocks] means of nelbo and recon over blocks of samples."""
-        return self._arrays(rundir.BLOCKS, ("nelbo", "recon"))
+        return rundir.read_arrays(self.path / rundir.BLOCKS, ("nelbo", "recon"))
 
     @cached_property
     def nelbo_metrics(self) -> list[rundir.Row]:
@@ -76,15 +87,6 @@ class LoadedRun:
         steps = self.config.steps
         first = {cell.name: (cell.value("kl_warmup") or 0.0) * steps for cell in self.cells}
         return [line for line in self.metrics if line["step"] > first[line["cell"]]]
-
-    def _arrays(self, file: str, columns: Sequence[str]) -> dict[tuple[str, int], np.ndarray]:
-        lines: dict[tuple[str, int], list[list[float]]] = {}
-        for row in rundir.read_csv(self.path / file):
-            values = [
-                float("nan") if row.get(name) is None else float(row[name]) for name in columns
-            ]
-            lines.setdefault((row["cell"], row["seed"]), []).append(values)
-        return {key: np.array(values).T for key, values in lines.items()}
 
     @cached_property
     def _groups(self) -> tuple[Group, ...]:
@@ -124,9 +126,7 @@ class LoadedRun:
         group, index, row, n_runs = self._where.get((found.name, seed), (0, -1, 0, 0))
         stacked = None if index < 0 else self._models(group, index, n_runs)
         if stacked is None:
-            raise KeyError(
-                f"cell {found.name}, seed {seed}: nothing saved yet; seeds: {self.seeds}"
-            )
+            raise KeyError(f"cell {found.name}, seed {self._seed(seed)}: no checkpoint yet")
         method = make_method(Group((found,), found.sizes), self.config.steps)
         true = true_shapes(method, found)
         own = jax.tree.map(lambda leaf: leaf[row], stacked)
@@ -142,12 +142,25 @@ class LoadedRun:
             if name in (cell, cell.name):
                 return cell
         names = ", ".join(cell.name for cell in self.cells)
-        raise KeyError(f"cell {name!r}: not in this run; cells: {names}")
+        shown = name.name if isinstance(name, Cell) else name
+        raise KeyError(f"cell {shown!r}: not in this run; cells: {names}")
+
+    def _seed(self, seed: int) -> int:
+        """A seed of this run.
+
+        Raises:
+            KeyError: one line with the seeds that there are.
+        """
+        if seed not in self.seeds:
+            seeds = ", ".join(map(str, self.seeds))
+            raise KeyError(f"seed {seed!r}: not in this run; seeds: {seeds}")
+        return seed
 
     def _lookup(self, table: Mapping[tuple[str, int], Any], cell: str | Cell, seed: int) -> Any:
-        key = (self.cell(cell).name, seed)
+        key = (self.cell(cell).name, self._seed(seed))
         if key not in table:
-            raise KeyError(f"cell {key[0]}, seed {seed}: nothing saved yet; seeds: {self.seeds}")
+            done = ", ".join(str(s) for s in self.seeds if (key[0], s) in table) or "none"
+            raise KeyError(f"cell {key[0]}, seed {seed}: no results yet; seeds that have: {done}")
         return table[key]
 
     def spectrum(self, cell: str | Cell, seed: int, part: int | None = None) -> np.ndarray:
@@ -237,7 +250,7 @@ class LoadedRun:
             purpose: "eval" or "train". Results were computed on n = n_eval of "eval", part by part.
             part: one of the cell's parts, as in parts.csv; by default all of them mixed.
         """
-        found = self.cell(cell)
+        found, seed = self.cell(cell), self._seed(seed)
         if purpose not in ("eval", "train"):
             raise ValueError(f"purpose: {purpose!r} is not usable; it must be 'eval' or 'train'")
         kind = DATA.find(found.data.kind)

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import hashlib
+import io
 import json
 import math
 import os
@@ -55,10 +56,11 @@ def format_value(value: Any) -> str:
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows with a header of all their keys, in the order in which they come."""
     header = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [header] if rows else []
-    lines += [[format_value(row.get(name)) for name in header] for row in rows]
-    quoted = (",".join(f'"{field}"' if "," in field else field for field in line) for line in lines)
-    write_atomic(path, "".join(line + "\n" for line in quoted))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([header] if rows else [])
+    writer.writerows([format_value(row.get(name)) for name in header] for row in rows)
+    write_atomic(path, text.getvalue())
 
 
 def parse_value(text: str) -> Any:
@@ -81,6 +83,15 @@ def read_csv(path: Path) -> list[Row]:
         return [
             {name: parse_value(text) for name, text in row.items()} for row in csv.DictReader(file)
         ]
+
+
+def read_arrays(path: Path, columns: Sequence[str]) -> dict[tuple[str, int], np.ndarray]:
+    """Some columns of a CSV file by cell name and seed, [columns, lines]; an empty field is nan."""
+    lines: dict[tuple[str, int], list[list[float]]] = {}
+    for row in read_csv(path):
+        values = [float("nan") if row.get(name) is None else float(row[name]) for name in columns]
+        lines.setdefault((row["cell"], row["seed"]), []).append(values)
+    return {key: np.array(values).T for key, values in lines.items()}
 
 
 def describe_sections(config: SweepConfig) -> dict[str, dict[str, str]]:

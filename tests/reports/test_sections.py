@@ -13,6 +13,7 @@ from runs import CONFIGS, run_report
 import mdvae
 from mdvae import cli
 from mdvae.settings.config import resolve
+from mdvae.store import rundir
 
 FILES = CONFIGS.parents[1] / "configs"
 SIZES = {"kappa": (4,), "d": (6,), "r": (2,)}
@@ -94,6 +95,79 @@ def test_the_cell_that_is_shown_can_be_chosen(tmp_path):
         assert run_report(f"--cell={cell}", path) == 0
         text = (path / "report.md").read_text()
         assert f"Encoder variances over the prior's, {cell}, seed 0: {cell[-1]} below" in text
+
+
+def said_in(figure):
+    """What stands in the panels of a figure as text."""
+    return {text.get_text() for axes in figure.axes for text in axes.texts} - {"×"}
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures of a report by file name, which are not rendered."""
+    figures = {}
+
+    def keep(figure, file):
+        figures[file.name] = figure
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", keep)
+    return figures
+
+
+def without_numbers(path, *names):
+    """Takes the numbers of some columns away, as where no loss was finite."""
+    for file in path.glob("*.csv"):
+        with open(file, newline="") as opened:
+            rows = list(csv.DictReader(opened))
+        for row in rows:
+            row |= {name: "" for name in names if name in row}
+        rundir.write_csv(file, rows)
+
+
+def test_a_panel_with_nothing_to_draw_says_why(tmp_path, drawn):
+    grid = {**SIZES, "log_gamma_init": (-1.0, 0.0)}
+    path = invented_run(resolve(tiny_dict(grid)), tmp_path / "w")
+    figures = ("spectra.png", "thresholds.png", "variances.png", "training.png")
+    assert run_report(path, figures=True) == 0
+    assert [said_in(drawn[name]) for name in (*figures, "ad_against_start.png")] == [set()] * 5
+    without_numbers(path, "ratio")
+    lines = [{**line, "nelbo": float("nan")} for line in rundir.read_metrics(path)]
+    (path / rundir.METRICS).unlink()
+    rundir.append_metrics(path, lines)
+    with open(path / "results.csv", newline="") as opened:
+        rows = [{**row, "status": "diverged"} for row in csv.DictReader(opened)]
+    rundir.write_csv(path / "results.csv", rows)
+    assert run_report(path, figures=True) == 0
+    for name in (*figures, "ad_against_start.png"):
+        assert said_in(drawn[name]) == {"no finite values"}
+    # Of the two rows of panels that of gamma is as it was.
+    assert [len(axes.texts) for axes in drawn["training.png"].axes] == [1, 1, 0, 0]
+
+
+def test_a_panel_of_what_is_not_done_yet_says_so(tmp_path, drawn):
+    grid = {**SIZES, "d": (6, 8), "log_gamma_init": (-1.0, 0.0)}
+    path = invented_run(resolve(tiny_dict(grid)), tmp_path / "w")
+    for file in [*path.glob("*.csv"), path / "metrics.jsonl"]:
+        lines = file.read_text().splitlines(keepends=True)
+        file.write_text("".join(line for line in lines if "-d8-" not in line))
+    assert run_report(path, figures=True) == 0
+    for name, why in (
+        ("spectra.png", "no seed is done yet"),
+        ("thresholds.png", "no seed is done yet"),
+        ("ad_against_start.png", "no run is done yet"),
+        ("training.png", "nothing logged yet"),
+    ):
+        assert said_in(drawn[name]) == {why}
+
+
+def test_small_ratios_keep_their_digits(tmp_path):
+    path = invented_run(resolve(tiny_dict(SIZES)), tmp_path / "w")
+    values = iter((2.149e-5, 0.0123456, 0.98765, 0.0, *[0.5] * 4))
+    with open(path / "spectra.csv", newline="") as opened:
+        rows = [{**row, "ratio": next(values)} for row in csv.DictReader(opened)]
+    rundir.write_csv(path / "spectra.csv", rows)
+    _, text = reported(path, figures=False)
+    assert re.search(r"\| +\*\*2\.1e-5\*\* \| +\*\*0\.0123\*\* \| +0\.9877 \| +\*\*0\*\* \|", text)
 
 
 def invented(name, path, **axes):

@@ -89,6 +89,35 @@ def test_damaged_newest_falls_back_and_can_be_saved_again(tmp_path, item):
     assert again is not None
     assert (again.step, again.skipped) == (4, ())
     assert_equal(again.items, plus(ITEMS, 5))
+    # What was moved aside is neither pruned nor taken for a step.
+    checkpoint.save(tmp_path, 6, plus(ITEMS, 6))
+    assert folders(tmp_path) == {"4", "6", "4.unreadable"}
+
+
+def folders(path):
+    return {each.name for each in path.iterdir() if each.is_dir()}
+
+
+def test_what_cannot_be_read_is_kept_however_often(tmp_path, capsys):
+    """It may have been a disk that was away for a moment: moved back, it is there again."""
+    for value in (1, 2, 3):
+        checkpoint.save(tmp_path, 4, plus(ITEMS, value))
+        checkpoint.discard(tmp_path, [4])
+    assert folders(tmp_path) == {"4.unreadable", "4.unreadable-2", "4.unreadable-3"}
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == f"warning: {tmp_path / '4'}: cannot be read; kept as 4.unreadable-2"
+    assert len(lines) == 3
+    assert checkpoint.restore(tmp_path, ITEMS) is None
+    (tmp_path / "4.unreadable-2").rename(tmp_path / "4")
+    restored = checkpoint.restore(tmp_path, ITEMS)
+    assert restored is not None
+    assert_equal(restored.items, plus(ITEMS, 2))
+
+
+def test_what_cannot_be_moved_aside_is_said_in_one_line(tmp_path):
+    with pytest.raises(checkpoint.DamagedError, match=r"4: cannot be read, nor moved") as caught:
+        checkpoint.discard(tmp_path, [4])
+    assert "\n" not in str(caught.value)
 
 
 def test_a_checkpoint_of_another_structure_is_not_taken_for_one(tmp_path):

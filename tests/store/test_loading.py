@@ -1,6 +1,7 @@
 """`load_run` on what a sweep left: models at their true shapes, whatever else is damaged."""
 
 import shutil
+import sys
 
 import jax
 import numpy as np
@@ -34,10 +35,79 @@ def test_notebook_use_of_a_run():
     assert run.params(cell, 1)["log_gamma"] == pytest.approx(np.log(row["gamma"]), rel=1e-5)
     with pytest.raises(KeyError, match="not in this run; cells: kappa2-d6-r3, kappa4-d3-r2"):
         run.cell("kappa9")
-    with pytest.raises(KeyError, match="nothing saved yet"):
-        run.params(cell, 7)
     with pytest.raises(ValueError, match=r"must be \(n, 6\)"):
         run.encode(cell, 1, x[:, :5])
+
+
+def test_a_seed_that_a_run_has_not_is_refused_with_those_that_it_has():
+    run = mdvae.load_run(finished_run(TINY)[0])
+    cell = run.cells[0]
+    for look_up in (run.model, run.params, run.stats, run.spectrum, run.batch, run.samples):
+        with pytest.raises(KeyError) as caught:
+            look_up(cell, 7)
+        assert caught.value.args == ("seed 7: not in this run; seeds: 0, 1",)
+        with pytest.raises(KeyError) as caught:
+            look_up("kappa9", 0)
+        assert caught.value.args[0].startswith("cell 'kappa9': not in this run; cells: kappa2-d6-")
+    assert not run.is_saved(cell, 7)
+
+
+def test_what_is_not_there_yet_is_said_with_what_is(tmp_path):
+    path = copy_of(SMALL, tmp_path / "small")
+    lines = (path / "spectra.csv").read_text().splitlines(keepends=True)
+    (path / "spectra.csv").write_text(
+        "".join(line for line in lines if not line.startswith("kappa4-d5-r2,1,"))
+    )
+    shutil.rmtree(path / "checkpoints")
+    run = mdvae.load_run(path)
+    assert run.spectrum("kappa4-d5-r2", 0).shape == (4,)
+    with pytest.raises(KeyError, match="seed 1: no results yet; seeds that have: 0"):
+        run.spectrum("kappa4-d5-r2", 1)
+    with pytest.raises(KeyError, match="cell kappa4-d5-r2, seed 0: no checkpoint yet"):
+        run.model("kappa4-d5-r2", 0)
+
+
+def test_a_run_says_what_it_is(tmp_path):
+    path = copy_of(SMALL, tmp_path / "small")
+    assert repr(mdvae.load_run(path)) == (
+        f"LoadedRun('{path}': 1 cells x 2 seeds, 2 of 2 runs done)"
+    )
+    (path / "results.csv").unlink()
+    assert "0 of 2 runs done" in repr(mdvae.load_run(path))
+
+
+class Frames:
+    """What pandas is asked for."""
+
+    @staticmethod
+    def DataFrame(rows):
+        return "frame", rows
+
+
+def test_tables_as_frames(monkeypatch):
+    run = mdvae.load_run(finished_run(SMALL)[0])
+    monkeypatch.setitem(sys.modules, "pandas", Frames)
+    assert run.frame() == ("frame", run.results)
+    for name in ("results", "summary", "parts", "counts", "metrics"):
+        assert run.frame(name) == ("frame", getattr(run, name))
+    assert len(run.frame("metrics")[1]) == 2 * 3
+    with pytest.raises(
+        ValueError, match="name: 'spectra' is not usable; it must be one of results"
+    ):
+        run.frame("spectra")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="needs pandas, which is not installed; pip install") as e:
+        run.frame()
+    assert "\n" not in str(e.value)
+
+
+def test_frames_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    run = mdvae.load_run(finished_run(SMALL)[0])
+    frame = run.frame("summary")
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame.columns) == list(run.summary[0])
+    assert frame["ad_mean"].tolist() == [row["ad_mean"] for row in run.summary]
 
 
 def test_models_are_read_without_what_only_training_needs(tmp_path):

@@ -50,6 +50,14 @@ def test_csv_of_rows_with_different_columns(tmp_path):
     assert rundir.read_csv(tmp_path / "missing.csv") == []
 
 
+def test_a_csv_field_may_have_any_text(tmp_path):
+    """Quotes, commas and line breaks survive; what has none of them is written as it is."""
+    rows = [{"cell": 'said "so", twice', "note": "two\nlines"}, {"cell": "κ = 3", "note": "a b"}]
+    rundir.write_csv(tmp_path / "a.csv", rows)
+    assert rundir.read_csv(tmp_path / "a.csv") == rows
+    assert (tmp_path / "a.csv").read_bytes().endswith("\nκ = 3,a b\n".encode())
+
+
 @pytest.mark.parametrize("text", ["1_000", "1_0.5", "infinity", " 1", "1e", "0x10", "True", "1,2"])
 def test_what_only_looks_like_a_number_stays_a_text(text):
     assert rundir.parse_value(text) == text

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,13 +13,22 @@ from matplotlib.ticker import MaxNLocator
 from mdvae.analysis import theory
 from mdvae.analysis.dims import threshold_curve
 from mdvae.reports.base import Picture, Section, View
-from mdvae.reports.plotting import MAX_PANELS, colours_of, first_of, full_title, make_panels
-from mdvae.reports.tables import Table, plain
+from mdvae.reports.plotting import (
+    MAX_PANELS,
+    colours_of,
+    first_of,
+    full_title,
+    make_panels,
+    say_why,
+)
+from mdvae.reports.tables import Table, number, plain
 from mdvae.settings.grid import Cell, Part
 from mdvae.settings.registry import DATA
 from mdvae.store.loading import LoadedRun
 
 MATRIX_COLUMNS = 5
+# What is smaller would have less than two digits among four decimals.
+LEAST_IN_DECIMALS = 1e-3
 
 
 def _tables(view: View) -> list[Table]:
@@ -30,7 +40,7 @@ def _tables(view: View) -> list[Table]:
     ratios = run.spectrum(cell, seeds[0])
     active = ratios < run.config.analysis.ad_threshold
     texts = [
-        f"**{ratio:.4f}**" if on else f"{ratio:.4f}"
+        f"**{_ratio(ratio)}**" if on else _ratio(ratio)
         for ratio, on in zip(ratios, active, strict=True)
     ]
     width = min(MATRIX_COLUMNS, len(texts))
@@ -42,6 +52,11 @@ def _tables(view: View) -> list[Table]:
         f" below {view.threshold} (bold)"
     )
     return [Table(columns, rows, caption)]
+
+
+def _ratio(ratio: float) -> str:
+    """A ratio to four decimals, a smaller one to two digits, as 2.1e-5."""
+    return f"{ratio:.4f}" if ratio >= LEAST_IN_DECIMALS else number(ratio, 2)
 
 
 def _parted(run: LoadedRun) -> list[tuple[Cell, Part]]:
@@ -56,6 +71,13 @@ def _seed_lines(run: LoadedRun, cell: Cell, part: Part) -> Iterator[tuple[np.nda
             ratios = run.spectrum(cell, seed, part.value)
             if np.all(np.isfinite(ratios)):
                 yield ratios, colour
+
+
+def _say_if_none(axes: Axes, run: LoadedRun, cell: Cell, n_drawn: int) -> None:
+    """Says in the panel of a cell why no seed of it is drawn."""
+    if n_drawn == 0:
+        done = any((cell.name, seed) in run.spectra for seed in run.seeds)
+        say_why(axes, "no finite values" if done else "no seed is done yet")
 
 
 def _title(cell: Cell, part: Part) -> str:
@@ -85,7 +107,9 @@ def _draw_spectra(view: View) -> Figure:
         Line2D([], [], color="tab:red", linestyle="--", label=f"threshold {threshold:g}"),
     ]
     for i, (axes, (cell, part)) in enumerate(zip(panels, shown, strict=True)):
-        for ratios, colour in _seed_lines(view.run, cell, part):
+        drawn = list(_seed_lines(view.run, cell, part))
+        _say_if_none(axes, view.run, cell, len(drawn))
+        for ratios, colour in drawn:
             latents = np.arange(1, len(ratios) + 1)
             axes.plot(latents, np.sort(ratios), ".-", color=colour, linewidth=0.8, markersize=4)
         axes.axhline(threshold, color="tab:red", linestyle="--", linewidth=0.8)
@@ -111,7 +135,9 @@ def _draw_curves(view: View) -> Figure:
     figure, panels = make_panels(len(shown), 2.1, 1.9, 5, sharex=True)
     panels[0].set_xscale("log")
     for i, (axes, (cell, part)) in enumerate(zip(panels, shown, strict=True)):
-        for ratios, colour in _seed_lines(view.run, cell, part):
+        drawn = list(_seed_lines(view.run, cell, part))
+        _say_if_none(axes, view.run, cell, len(drawn))
+        for ratios, colour in drawn:
             edges, counts = threshold_curve(ratios)
             axes.step(edges, [*counts, counts[-1]], where="post", color=colour, linewidth=0.8)
         threshold = view.run.config.analysis.ad_threshold
@@ -150,6 +176,8 @@ def _draw_heat_map(view: View) -> Figure:
     threshold = run.config.analysis.ad_threshold
     for row, column in np.argwhere(ratios < threshold):
         axes.text(column, row, "×", ha="center", va="center", color="white", fontsize=8)
+    if not finite.size:
+        say_why(axes, "no finite values")
     axes.grid(visible=False)
     axes.set_xticks(range(kappa), [str(k + 1) for k in range(kappa)], fontsize=7)
     axes.set_yticks(range(len(seeds)), [str(seed) for seed in seeds])

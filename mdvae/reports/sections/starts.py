@@ -13,6 +13,7 @@ from mdvae.reports.plotting import (
     legend_below,
     make_panels,
     plot_ad,
+    say_why,
 )
 from mdvae.reports.tables import mean_text
 from mdvae.settings.grid import Cell
@@ -59,7 +60,11 @@ def _draw(view: View) -> Figure:
         if None not in expected:
             axes.plot(places, np.array(expected, float), ":", color="0.4", label="expected")
         threshold = view.run.config.analysis.ad_threshold
-        plot_ad(axes, places, [by_name[cell.name] for cell in cells], threshold)
+        rows = [by_name[cell.name] for cell in cells]
+        plot_ad(axes, places, rows, threshold)
+        if all(row["runs"] == row["diverged"] for row in rows):
+            done = any(row["runs"] for row in rows)
+            say_why(axes, "no finite values" if done else "no run is done yet")
         axes.set_title(full_title(cells[0], but=("t", "log_gamma_init")), fontsize=7)
         axes.set_xticks(places, [_start(cell) for cell in cells])
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))

@@ -14,6 +14,7 @@ from mdvae.reports.plotting import (
     family_title,
     first_of,
     legend_below,
+    say_why,
 )
 from mdvae.settings.grid import Cell
 
@@ -66,6 +67,9 @@ def _draw(view: View, families: list[list[Cell]], names: list[str]) -> Figure:
             axes = panels[row, column]
             finite = [each for each in axes.lines if np.any(np.isfinite(each.get_ydata()))]
             axes.set_yscale("log" if finite and name == "log_gamma" else "linear")
+            if not finite:
+                logged = any(len(each.get_xdata()) for each in axes.lines)
+                say_why(axes, "no finite values" if logged else "nothing logged yet")
         panels[-1, column].set_xlabel("step")
         panels[-1, column].xaxis.set_major_formatter(EngFormatter(sep=""))
     for row, name in enumerate(names):

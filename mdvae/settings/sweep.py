@@ -1,0 +1,62 @@
+"""What a sweep is asked to do, checked: the fields at the top of a config, and its sections."""
+
+import dataclasses
+from typing import Any
+
+from mdvae.settings import fields
+from mdvae.settings.fields import Rule, Section, fixed, static
+from mdvae.settings.protocols import OWN_PROTOCOL
+
+# Of the files of a run directory; raised where an older mdvae could not read a newer one's.
+FORMAT = 2
+
+# Sizes that lead a cell's name and its place, as kappa20-d30-r6.
+LEADING = ("kappa", "d", "r")
+
+Axes = dict[str, tuple[Any, ...]]
+
+_NAME = Rule(lambda v: isinstance(v, str) and v != "" and "/" not in v, "a name without '/'", str)
+_SEED = Rule(
+    lambda v: fields.is_whole(v) and 0 <= v < 2**31, "a whole number from 0 to 2147483647", int
+)
+_GIB = Rule(fields.NOT_NEGATIVE.accepts, "a number of GiB, or 0 to ask the device", float)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """Everything that decides the numbers of a sweep and of its report, checked.
+
+    Attributes:
+        name: of the config; also of its default run directory.
+        protocol: "mdvae" for this project's recipe, or one of the config's published ones.
+        grids: named products of axes; their union is the sweep. An axis names a field of a section
+            by its last name, or a section, whose kind it then varies.
+        seeds, seed: how many seeds, and the first of them.
+        steps, batch_size: of training; batch_size may be an axis.
+        log_every, save_every: steps between lines of metrics, and between checkpoints.
+        memory_gib: what one device may use; 0 asks the device.
+        group_by: sizes (of kappa, d, r) whose every value gets a program of its own, where
+            padding to the largest would waste more than compiling again.
+        data, method, networks, optimiser, analysis: the sections; see the file of each kind.
+    """
+
+    name: str = fixed("sweep", _NAME, decides=False)
+    protocol: str = fixed(OWN_PROTOCOL, fields.TEXT, decides=False)
+    grids: dict[str, Axes] = dataclasses.field(default_factory=dict)
+    seeds: int = fixed(5, fields.whole(1))
+    seed: int = fixed(0, _SEED)
+    steps: int = fixed(50_000, fields.whole(1))
+    batch_size: int = static(1_000, fields.whole(1))
+    log_every: int = fixed(500, fields.whole(1), decides=False)
+    save_every: int = fixed(5_000, fields.whole(1), decides=False)
+    memory_gib: float = fixed(0.0, _GIB, decides=False)
+    group_by: tuple[str, ...] = fixed((), fields.some_of(LEADING))
+    data: Any = dataclasses.field(default_factory=Section)
+    method: Any = dataclasses.field(default_factory=Section)
+    networks: Any = dataclasses.field(default_factory=Section)
+    optimiser: Any = dataclasses.field(default_factory=Section)
+    analysis: Any = dataclasses.field(default_factory=Section)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain JSON values, with the format; `from_json` is its inverse."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
