@@ -5,16 +5,23 @@ classes alternate, so that a batch has each equally often, to one sample.
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from mdvae.data.base import Batch, DataKind, DataSizes
-from mdvae.data.manifolds import PRESETS, Law, Table, check_fits, make_manifold, samples_of
+from mdvae.data.manifolds import (
+    PRESETS,
+    Law,
+    Table,
+    check_fits,
+    law_of,
+    make_manifold,
+    samples_of,
+)
 from mdvae.settings.fields import NOT_NEGATIVE, Section, fixed, number, one_of, required, whole
-from mdvae.settings.grid import Part, Sizes
+from mdvae.settings.grid import Part
 from mdvae.settings.registry import DATA
 
 
@@ -31,11 +38,6 @@ class Union(Section):
     preset: str = fixed("authors", one_of(PRESETS))
     n_train: int = fixed(100_000, whole(1))
     n_eval: int = fixed(10_000, whole(1))
-
-
-def _law(settings: Sequence[Union], sizes: Sizes) -> Law:
-    noisy = any(each.sigma > 0 for each in settings)
-    return Law("identity", settings[0].preset, sizes.d, sizes.r, sizes.c, noisy)
 
 
 def _make(law: Law, table: Table, n: int, split: str, part: int | None) -> Batch:
@@ -61,7 +63,7 @@ DATA.add(
         samples=samples_of,
         table=lambda settings, seed: Table(seed, settings.d, settings.r, 0, settings.sigma),
         make=_make,
-        law=_law,
+        law=law_of,
         parts=lambda settings: tuple(
             Part(k, k, 0, settings.sigma) for k in range(1, settings.r + 1)
         ),
