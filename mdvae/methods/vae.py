@@ -14,6 +14,7 @@ from mdvae.methods import distributions, objective
 from mdvae.methods.base import Method, MethodKind, Numbers, TrainState, networks_of, numbers_of
 from mdvae.networks.base import Networks, Params, Stats
 from mdvae.settings.fields import (
+    ABOVE_ZERO,
     FRACTION,
     NUMBER_RULE,
     OPTIONAL_NUMBER,
@@ -39,7 +40,9 @@ class VAE(Section):
         log_gamma: the level at which it is held; None where it is learned.
         anneal: where log gamma is held, the fraction of the steps in which it moves linearly from
             log_gamma_init to its level; 0 holds it there from the start.
-        kl_warmup: fraction of the steps in which the weight of the KL rises from 0 to 1.
+        kl_warmup: fraction of the steps in which the weight of the KL rises from 0 to beta.
+        beta: weight of the KL in the loss (Higgins et al., 2017); 1 is the ELBO. The nelbo that is
+            reported has the weight 1 whatever beta is.
     """
 
     model: str = static("vae", one_of(MODELS))
@@ -47,6 +50,7 @@ class VAE(Section):
     log_gamma: float | None = number(None, OPTIONAL_NUMBER)
     anneal: float = number(0.0, FRACTION)
     kl_warmup: float = number(0.0, FRACTION)
+    beta: float = number(1.0, ABOVE_ZERO)
 
 
 def make(group: Group, steps: int, networks: Networks) -> Method:
@@ -126,7 +130,7 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         is_held = numbers["held"] > 0
         log_gamma = jnp.where(is_held, start + risen * (end - start), state.params["log_gamma"])
         params = {**state.params, "log_gamma": log_gamma}
-        kl_weight = ramp(state.step, numbers["kl_warmup"])
+        kl_weight = numbers["beta"] * ramp(state.step, numbers["kl_warmup"])
         gradient = jax.grad(loss, has_aux=True)
         grads, (info, stats) = gradient(params, state.stats, batch, noise_KB, numbers, kl_weight)
         # A parameter whose gradient is always zero is left alone by Adam.
