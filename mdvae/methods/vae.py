@@ -11,7 +11,15 @@ import jax.numpy as jnp
 
 from mdvae.data.base import FEATURE_MAJOR, Batch
 from mdvae.methods import distributions, objective
-from mdvae.methods.base import Method, MethodKind, Numbers, TrainState, networks_of, numbers_of
+from mdvae.methods.base import (
+    Method,
+    MethodKind,
+    Numbers,
+    TrainState,
+    networks_of,
+    numbers_of,
+    units_of,
+)
 from mdvae.networks.base import Networks, Params, Stats
 from mdvae.settings.fields import (
     ABOVE_ZERO,
@@ -36,7 +44,8 @@ class VAE(Section):
 
     Attributes:
         model: "vae", which ignores the condition, or "cvae".
-        log_gamma_init: initial value of the decoder's learned log variance.
+        log_gamma_init: initial value of the decoder's learned log variance; where data state their
+            own variance (kind "array"), above the log of that.
         log_gamma: the level at which it is held; None where it is learned.
         anneal: where log gamma is held, the fraction of the steps in which it moves linearly from
             log_gamma_init to its level; 0 holds it there from the start.
@@ -167,17 +176,23 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         score,
         logged=("nelbo", "recon", "kl", "log_gamma"),
         blocks=("nelbo", "recon", "ratio"),
+        in_own_units=objective.in_own_units,
     )
 
 
 def numbers(cell: Cell) -> dict[str, float]:
-    """A cell's numbers; "held" is 1 where log gamma is held, "log_gamma" 0 where it is not."""
-    own = cell.method
+    """A cell's numbers; "held" is 1 where log gamma is held, "log_gamma" 0 where it is not.
+
+    Log gammas are those of x as the networks see it.
+    """
+    own, units = cell.method, units_of(cell)
     held = own.log_gamma is not None
-    level = own.log_gamma if held else 0.0
-    plain = dataclasses.replace(cell, method=dataclasses.replace(own, log_gamma=level))
-    start = own.log_gamma_init if own.anneal or not held else level
-    return {**numbers_of(plain), "held": float(held), "log_gamma_start": float(start)}
+    level = own.log_gamma - 2.0 * units.log_scale if held else 0.0
+    initial = own.log_gamma_init + (units.log_variance - 2.0 * units.log_scale)
+    converted = dataclasses.replace(own, log_gamma=level, log_gamma_init=initial)
+    start = initial if own.anneal or not held else level
+    plain = numbers_of(dataclasses.replace(cell, method=converted))
+    return {**plain, "held": float(held), "log_gamma_start": float(start)}
 
 
 def _check(cell: Cell, named: Named) -> None:
