@@ -198,6 +198,11 @@ def numbers(cell: Cell) -> dict[str, float]:
 def _check(cell: Cell, named: Named) -> None:
     """Refuses settings that have no effect on one another."""
     own: Any = cell.method
+    if own.model == "cvae" and cell.sizes.c == 0:
+        raise ConfigError(
+            f"{named('model')}: 'cvae' has no effect on data without a condition, such as data.kind"
+            f" {cell.data.kind!r}; it must be 'vae'"
+        )
     if own.anneal and own.log_gamma is None:
         raise ConfigError(
             f"{named('anneal')}: has no effect without levels to anneal to; add the axis"
