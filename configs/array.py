@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.name = "array"
     config.grid = ConfigDict({"kappa": (20,)})
     config.seeds = 3
-    config.steps = 20_000
+    config.steps = 10_000
     config.batch_size = 500
     config.networks.hidden = (128,)
     config.networks.output = "linear"
