@@ -47,6 +47,7 @@ from mdvae.engine.machine import describe_machine, pick_devices, set_up_cpu
 from mdvae.engine.processes import Cluster
 from mdvae.engine.progress import StopRequest
 from mdvae.engine.runner import train_slice
+from mdvae.networks.base import out_of_reach
 from mdvae.reports.report import analyse_again, with_analysis, write_report
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
@@ -166,6 +167,8 @@ def run_sweep(arguments: Arguments) -> int:
             f" {len(groups)} group(s), {len(jobs)} slice(s), {len(devices)} x {machine['device']}",
             flush=True,
         )
+        for warning in dict.fromkeys(filter(None, map(out_of_reach, cells))):
+            print(f"warning: {warning}", flush=True)
         with StopRequest() as stop:
             for job, entry in zip(jobs, manifest["slices"], strict=True):
                 if processes.agree(stop.signal is not None)[0]:

@@ -64,7 +64,9 @@ def fills_space(cell: Cell) -> bool:
 
 
 def in_theorem(cell: Cell) -> bool:
-    """Whether Theorem 1 or 2 covers the cell: kappa >= r, r < d or a condition, no noise."""
+    """Whether Theorem 1 or 2 covers a cell: kappa >= r, r < d or a condition, no noise, beta 1."""
+    if cell.value("beta") not in (None, 1.0):
+        return False
     r = manifold_dimension(cell)
     if r is None or len(cell.parts) > 1 or has_noise(cell) or cell.sizes.kappa < r:
         return False

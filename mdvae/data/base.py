@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from mdvae.data.units import OWN, Units
 from mdvae.settings.grid import Named, Part, Sizes
 
 PyTree = Any
@@ -38,6 +39,11 @@ def _one_part(settings: Any) -> tuple[Part, ...]:
     return (Part(),)
 
 
+def _own_units(settings: Any) -> Units:
+    """Data that networks see as they are."""
+    return OWN
+
+
 def _plain_law(settings: Sequence[Any], sizes: Sizes) -> Hashable:
     """What `make` needs beyond the table: the settings, where they are one for all cells."""
     return settings[0], sizes
@@ -59,8 +65,9 @@ class DataKind(NamedTuple):
             floats. Runs that agree in it share one data set.
         make: (law, table, n, split, part) -> n samples; `split` is "train" or "eval", `part` the
             place of one part, or None for all of them mixed. Where `traced`, the table's numbers
-            are traced and so is the result; otherwise it is NumPy arrays, at most n samples of the
-            file that there are. What has a padded axis is zero in the padding.
+            are traced and so is the result; otherwise it is NumPy arrays in the data's own units:
+            all n training samples that `samples` states, at most n of others. What has a padded
+            axis is zero in the padding.
         law: (settings of all cells of a program, their largest sizes) -> what of them is static.
         shapes: sizes -> the shape of each array, samples apart; leading parts of all axes are what
             smaller sizes would have.
@@ -73,6 +80,7 @@ class DataKind(NamedTuple):
         tangents: (law, table, x, part) -> [n, k, k], matrices whose eigenvalues are how much x
             varies, near each sample, along each direction of its manifold that the networks are not
             told, or 0; None where no manifold is known. `x` and `part` are those of `make`.
+        units: settings -> `Units` of x; data that are traced are seen as they are.
         check: (settings, named) raises a ConfigError for settings that do not go together;
             `named` says what the user calls a field.
     """
@@ -90,6 +98,7 @@ class DataKind(NamedTuple):
     order: str = WINDOW
     traced: bool = True
     tangents: Callable[[Any, Any, jax.Array, int | None], jax.Array] | None = None
+    units: Callable[[Any], Units] = _own_units
     check: Callable[[Any, Named], None] = _no_check
 
 

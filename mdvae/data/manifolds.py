@@ -88,10 +88,10 @@ def table_of(settings: Any, seed: int) -> Table:
     return Table(seed, settings.d, settings.r, settings.t, settings.sigma)
 
 
-def law_of(settings: Sequence[Manifold], sizes: Sizes) -> Law:
-    """The law of cells that share a program."""
+def law_of(settings: Sequence[Any], sizes: Sizes) -> Law:
+    """The law of cells that share a program; kinds without a choice of conditions have u itself."""
     return Law(
-        condition=settings[0].condition,
+        condition=getattr(settings[0], "condition", CONDITIONS[0]),
         preset=settings[0].preset,
         d=sizes.d,
         r=sizes.r,
@@ -144,11 +144,6 @@ def tangents_of(
     return synthetic.tangent_gram(_draw(table, law, r, place), jnp.clip(x_DN, 0.0, 1.0), keep_R)
 
 
-def told_rows(u_RN: jax.Array, c: int) -> jax.Array:
-    """The first c rows of u."""
-    return u_RN[:c] if c <= u_RN.shape[0] else jnp.pad(u_RN, ((0, c - u_RN.shape[0]), (0, 0)))
-
-
 def _rows_below(width: int, limit: jax.Array | int) -> jax.Array:
     return (jnp.arange(width, dtype=jnp.uint32) < jnp.asarray(limit, jnp.uint32)).astype(
         jnp.float32
@@ -160,7 +155,7 @@ def _make(law: Law, table: Table, n: int, split: str, part: int | None) -> Batch
     x_DN, u_RN = make_manifold(table, law, n, split, table.r, 0)
     if law.c == 0:
         return {"x": x_DN}
-    c_CN = told_rows(u_RN, law.c) * _rows_below(law.c, table.t)[:, None]
+    c_CN = u_RN[: law.c] * _rows_below(law.c, table.t)[:, None]
     if law.condition == "random":
         mixing_CC = synthetic.draw_rows(
             data_key(table, "condition"),

@@ -5,7 +5,6 @@ classes alternate, so that a batch has each equally often, to one sample.
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +16,13 @@ from mdvae.data.manifolds import (
     Law,
     Table,
     check_fits,
+    law_of,
     make_manifold,
     samples_of,
     tangents_of,
 )
 from mdvae.settings.fields import NOT_NEGATIVE, Section, fixed, number, one_of, required, whole
-from mdvae.settings.grid import Part, Sizes
+from mdvae.settings.grid import Part
 from mdvae.settings.registry import DATA
 
 
@@ -39,11 +39,6 @@ class Union(Section):
     preset: str = fixed("authors", one_of(PRESETS))
     n_train: int = fixed(100_000, whole(1))
     n_eval: int = fixed(10_000, whole(1))
-
-
-def _law(settings: Sequence[Union], sizes: Sizes) -> Law:
-    noisy = any(each.sigma > 0 for each in settings)
-    return Law("identity", settings[0].preset, sizes.d, sizes.r, sizes.c, noisy)
 
 
 def _make(law: Law, table: Table, n: int, split: str, part: int | None) -> Batch:
@@ -75,7 +70,7 @@ DATA.add(
         samples=samples_of,
         table=lambda settings, seed: Table(seed, settings.d, settings.r, 0, settings.sigma),
         make=_make,
-        law=_law,
+        law=law_of,
         parts=lambda settings: tuple(
             Part(k, k, 0, settings.sigma) for k in range(1, settings.r + 1)
         ),

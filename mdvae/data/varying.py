@@ -5,7 +5,6 @@ section 4.4, Table 6). Samples of all t alternate, as the classes of a union do.
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +16,11 @@ from mdvae.data.manifolds import (
     Table,
     check_fits,
     check_told,
+    law_of,
     make_manifold,
     samples_of,
     table_of,
     tangents_of,
-    told_rows,
 )
 from mdvae.settings.fields import (
     NOT_NEGATIVE,
@@ -33,7 +32,7 @@ from mdvae.settings.fields import (
     required,
     whole,
 )
-from mdvae.settings.grid import Named, Part, Sizes
+from mdvae.settings.grid import Named, Part
 from mdvae.settings.registry import DATA
 
 # Between the t of neighbouring parts.
@@ -53,18 +52,13 @@ class VaryingT(Section):
     n_eval: int = fixed(10_000, whole(1))
 
 
-def _law(settings: Sequence[VaryingT], sizes: Sizes) -> Law:
-    noisy = any(each.sigma > 0 for each in settings)
-    return Law("identity", settings[0].preset, sizes.d, sizes.r, sizes.c, noisy)
-
-
 def _make(law: Law, table: Table, n: int, split: str, part: int | None) -> Batch:
     """x [d, n], and c [c, n] where the networks are told."""
     place_N = jnp.arange(n, dtype=jnp.uint32)
     x_DN, u_RN = make_manifold(table, law, n, split, table.r, 0)
     if law.c == 0:
         return {"x": x_DN}
-    c_CN = told_rows(u_RN, law.c)
+    c_CN = u_RN[: law.c]
     groups = jnp.asarray(table.t, jnp.uint32) // T_STEP
     part_N = place_N % groups if part is None else jnp.full(n, part, jnp.uint32)
     t_N = T_STEP * (part_N + 1)
@@ -100,7 +94,7 @@ DATA.add(
         samples=samples_of,
         table=table_of,
         make=_make,
-        law=_law,
+        law=law_of,
         parts=_parts,
         part_name="t",
         tangents=_tangents,

@@ -7,7 +7,7 @@ axis of runs is a loop (a CPU), a run's state then stays in its core's cache for
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,18 @@ MAX_BLOCK = 8
 BLOCK_BYTES = 2**20
 
 Data = dict[str, jax.Array]
+
+
+class Orders(NamedTuple):
+    """In which order the samples of some epochs come.
+
+    Attributes:
+        epoch: the first of them.
+        places_SEN: by seed and epoch, the places of all samples.
+    """
+
+    epoch: jax.Array
+    places_SEN: jax.Array
 
 
 def kind_of(group: Group) -> DataKind:
@@ -91,6 +103,9 @@ def make_chunk(
     padded_method = make_method(group)
     padded = padded_shapes(padded_method, group)
     block = block_length(group, padded_method)
+    per_epoch = n // size
+    # Epochs that a block of steps may reach into.
+    most = (block + per_epoch - 2) // per_epoch + 1
 
     def windows(seed: jax.Array, steps_P: jax.Array) -> tuple[PyTree, jax.Array]:
         """The noise of each step, and where its batch starts: common to all runs of a seed."""
@@ -104,20 +119,33 @@ def make_chunk(
 
         return jax.vmap(draw)(steps_P)
 
-    def epochs(seed: jax.Array, steps_P: jax.Array) -> tuple[PyTree, jax.Array]:
-        """The noise of each step, and the places of its samples, [steps, batch].
+    def orders_of(seeds: jax.Array, orders: Orders, step: jax.Array) -> Orders:
+        """The orders of the epochs from that of a step on.
 
-        Samples beyond whole batches are left out of an epoch; others in each.
+        Drawn anew where they are not those of the block before: to sort all samples is dear.
         """
-        per_epoch = n // size
-        first = steps_P[0] // per_epoch
-        most = (block + per_epoch - 2) // per_epoch + 1
 
-        def permuted(epoch: jax.Array) -> jax.Array:
+        def permuted(seed: jax.Array, epoch: jax.Array) -> jax.Array:
             key = jax.random.fold_in(purpose_key(seed, "epoch"), epoch)
             return jax.random.permutation(key, n)
 
-        orders_EN = jax.vmap(permuted)(first + jnp.arange(most, dtype=jnp.int32))
+        def draw() -> jax.Array:
+            epochs_E = epoch + jnp.arange(most, dtype=jnp.int32)
+            return jax.vmap(lambda seed: jax.vmap(lambda e: permuted(seed, e))(epochs_E))(seeds)
+
+        epoch = step // per_epoch
+        return Orders(epoch, lax.cond(epoch == orders.epoch, lambda: orders.places_SEN, draw))
+
+    def epochs(
+        seed: jax.Array, steps_P: jax.Array, first: jax.Array, orders_EN: jax.Array
+    ) -> tuple[PyTree, jax.Array]:
+        """The noise of each step, and the places of its samples, [steps, batch].
+
+        Samples beyond whole batches are left out of an epoch; others in each.
+
+        Args:
+            first: the epoch of the first order.
+        """
 
         def draw(step: jax.Array) -> tuple[PyTree, jax.Array]:
             key = jax.random.fold_in(purpose_key(seed, "step"), step)
@@ -164,7 +192,6 @@ def make_chunk(
         return steps
 
     branches = [at_sizes(members) for members in loop_classes(group)]
-    draw_steps = epochs if kind.order == EPOCH else windows
 
     def chunk(
         state: EnsembleState,
@@ -174,10 +201,17 @@ def make_chunk(
         start: jax.Array,
         n_steps: jax.Array,
     ) -> EnsembleState:
-        def body(i: jax.Array, state: EnsembleState) -> EnsembleState:
+        def body(i: jax.Array, carry: tuple[EnsembleState, Any]) -> tuple[EnsembleState, Any]:
+            state, orders = carry
             first = start + i * block
             steps_P = first + jnp.arange(block, dtype=jnp.int32)
-            noise_SP, places_SP = jax.vmap(lambda seed: draw_steps(seed, steps_P))(seeds)
+            if kind.order == EPOCH:
+                orders = orders_of(seeds, orders, first)
+                noise_SP, places_SP = jax.vmap(
+                    lambda seed, orders_EN: epochs(seed, steps_P, orders.epoch, orders_EN)
+                )(seeds, orders.places_SEN)
+            else:
+                noise_SP, places_SP = jax.vmap(lambda seed: windows(seed, steps_P))(seeds)
             count = jnp.minimum(block, start + n_steps - first)
 
             def one(run: tuple[EnsembleState, dict[str, Any]]) -> EnsembleState:
@@ -185,8 +219,13 @@ def make_chunk(
                 shared = (data, noise_SP, places_SP, count)
                 return lax.switch(own["size"], branches, carry, own, *shared)
 
-            return map_runs(one, (state, per_run), group)
+            return map_runs(one, (state, per_run), group), orders
 
-        return lax.fori_loop(0, (n_steps + block - 1) // block, body, state)
+        orders: Any = ()
+        if kind.order == EPOCH:
+            none_SEN = jnp.zeros((len(seeds), most, n), jnp.int32)
+            orders = Orders(jnp.int32(-1), none_SEN)
+        blocks = (n_steps + block - 1) // block
+        return lax.fori_loop(0, blocks, body, (state, orders))[0]
 
     return chunk

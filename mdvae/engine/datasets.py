@@ -7,9 +7,13 @@ import jax
 import numpy as np
 
 from mdvae.data.base import PyTree
+from mdvae.data.units import OWN, to_networks
 from mdvae.engine.chunks import kind_of
 from mdvae.engine.ensemble import Placement
-from mdvae.settings.grid import Group
+from mdvae.methods.base import units_of
+from mdvae.settings.fields import ConfigError
+from mdvae.settings.grid import Cell, Group
+from mdvae.settings.registry import DATA
 
 
 def data_tables(placement: Placement) -> list[Any]:
@@ -18,16 +22,53 @@ def data_tables(placement: Placement) -> list[Any]:
     return [kind.table(run.cell.data, run.seed) for run in placement.slots]
 
 
+def _made(
+    cell: Cell, law: Any, table: Any, n: int, split: str, place: int | None
+) -> dict[str, np.ndarray]:
+    """A data set of a cell, made on the host, as the networks see it."""
+    kind = DATA.find(cell.data.kind)
+    # A cell of fewer parts than others of its group repeats its last one, which nobody reads.
+    own = None if place is None else min(place, len(cell.parts) - 1)
+    found = {name: np.asarray(x) for name, x in kind.make(law, table, n, split, own).items()}
+    axis, units = kind.sample_axis, units_of(cell)
+    if units is not OWN:
+        rows = np.moveaxis(found["x"], axis, 0)
+        found["x"] = np.moveaxis(to_networks(units, rows), 0, axis)
+    count = found["x"].shape[axis]
+    if split == "train" and count != n:
+        raise ConfigError(
+            f"data.kind: {cell.data.kind!r} made {count} training samples and states {n};"
+            " correct one of the two"
+        )
+    return found
+
+
 def stack_made(
-    group: Group, law: Any, tables: Sequence[Any], n: int, split: str, place: int | None
+    group: Group,
+    placement: Placement,
+    law: Any,
+    tables: Sequence[Any],
+    n: int,
+    split: str,
+    place: int | None,
 ) -> dict[str, np.ndarray]:
     """Data sets of a kind that makes them on the host, stacked and padded to a group's sizes.
 
     Each table is made once, however often it stands.
+
+    Args:
+        placement: of the runs that the tables are of.
+        place: of a part of the data, or None for all of them mixed.
+
+    Raises:
+        ConfigError: where a kind makes other than the training samples that it states.
     """
     kind = kind_of(group)
     shapes, axis = kind.shapes(group.sizes), kind.sample_axis
-    made = {table: kind.make(law, table, n, split, place) for table in dict.fromkeys(tables)}
+    cells = {kind.table(run.cell.data, run.seed): run.cell for run in placement.slots}
+    made = {
+        table: _made(cells[table], law, table, n, split, place) for table in dict.fromkeys(tables)
+    }
 
     def padded(name: str, x: np.ndarray) -> np.ndarray:
         wanted = list(shapes[name])
@@ -35,8 +76,7 @@ def stack_made(
         return np.pad(x, [(0, m - k) for k, m in zip(x.shape, wanted, strict=True)])
 
     return {
-        name: np.stack([padded(name, np.asarray(made[table][name])) for table in tables])
-        for name in shapes
+        name: np.stack([padded(name, made[table][name]) for table in tables]) for name in shapes
     }
 
 

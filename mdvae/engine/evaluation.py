@@ -5,9 +5,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from mdvae.data.base import Batch, PyTree
+from mdvae.data.units import OWN
+from mdvae.engine.ensemble import Placement
+from mdvae.methods.base import Method, units_of
 from mdvae.settings.grid import LEAST_EVALUATED
 
 BLOCKS = LEAST_EVALUATED
@@ -94,6 +98,27 @@ def reduce_scores(scores: Scores, blocks_of: Collection[str]) -> Evaluation:
     means = {name: jnp.mean(values, axis=-1) for name, values in by_example.items()}
     blocks = {name: block_means(by_example[name]) for name in blocks_of}
     return Evaluation(means | scalars, blocks)
+
+
+def in_own_units(
+    method: Method, placement: Placement, values: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Means of the real runs of a slice, [runs, ...], in the units of their data.
+
+    On the host: programs know nothing of units, and single precision need not hold squares of them.
+    """
+    cells = [run.cell for run in placement.slots[: placement.n_runs]]
+    if all(units_of(cell) is OWN for cell in cells):
+        return values
+    rows = [
+        method.in_own_units(
+            {name: each[i] for name, each in values.items()},
+            units_of(cell).log_scale,
+            cell.sizes.d,
+        )
+        for i, cell in enumerate(cells)
+    ]
+    return {name: np.stack([row[name] for row in rows]) for name in values}
 
 
 def score_in_pieces(

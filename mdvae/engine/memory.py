@@ -26,7 +26,7 @@ class Need(NamedTuple):
     Attributes:
         noise: of a block of steps, per seed.
         data: one data set.
-        making: making one data set, or the samples of an evaluation.
+        making: making one data set, or the samples of an evaluation; 0 where the host does.
         state: params, stats and state of the optimiser of one run, and their successors.
         step, score: what is in flight in a step, and in an evaluation.
     """
@@ -102,10 +102,15 @@ def bytes_per_device(
     """
     loop = looped(group)
     at_once = 1 if loop else n_runs
-    evaluated = _tree_bytes(batch_shapes(group, n_eval))
+    kind = kind_of(group)
+    # What is made on the host is kept for all data sets, and all parts of one are read at once.
+    sets = 1 if kind.traced else max(len(cell.parts) for cell in group.cells)
+    evaluated = sets * _tree_bytes(batch_shapes(group, n_eval))
+    kept = 0 if kind.traced else n_data * evaluated
     return (
         n_seeds * need.noise
         + n_data * need.data
+        + kept
         + (1 if loop else max(n_data, n_runs)) * need.making
         + n_runs * need.state
         + at_once * (max(need.step, need.score) + evaluated)

@@ -32,6 +32,7 @@ from mdvae.engine.evaluation import (
     RESOLVED_SAMPLES,
     Evaluation,
     count_resolvable,
+    in_own_units,
     reduce_scores,
     score_in_pieces,
 )
@@ -112,7 +113,9 @@ class Trainer:
         if self._kind.traced:
             data = self._make(put_rows(stack_tables(sets.table), self._mesh))
         else:
-            made = stack_made(self._group, self._law, sets.table, self._n_train, "train", None)
+            made = stack_made(
+                self._group, placement, self._law, sets.table, self._n_train, "train", None
+            )
             wrap, axis = wrap_length(self._group), self._kind.sample_axis
             data = put_rows(jax.tree.map(partial(_wrapped, wrap=wrap, axis=axis), made), self._mesh)
         return Slice(
@@ -183,13 +186,15 @@ class Trainer:
             sources = stack_tables(tables)
         else:
             sources = [
-                stack_made(self._group, self._law, tables, self._n_eval, "eval", place)
+                stack_made(self._group, placement, self._law, tables, self._n_eval, "eval", place)
                 for place in self._places()
             ]
         seeds = np.array(_seeds(placement), np.uint32)
         sources, seeds = put_rows((sources, seeds), self._mesh)
         found = self._evaluate(state.train, loaded.per_run, seeds, sources)
-        return take_runs(found, placement.n_runs)
+        means, blocks = take_runs(found, placement.n_runs)
+        own = partial(in_own_units, self._method, placement)
+        return Evaluation(own(means), own(blocks))
 
     def template(self, loaded: Slice) -> EnsembleState:
         """Zeros like the real runs' state on the host, whatever the number of devices."""
@@ -213,7 +218,7 @@ class Trainer:
         count = np.maximum(totals[COUNT], 1).astype(np.float32)
         means = {name: totals[name] / count for name in self._method.logged}
         zeros = put_rows(_zero_meter(self._method, len(loaded.placement.slots)), self._mesh)
-        return state._replace(meter=zeros), means
+        return state._replace(meter=zeros), in_own_units(self._method, loaded.placement, means)
 
     def _make_local(self, tables: Any) -> dict[str, jax.Array]:
         wrap, axis = wrap_length(self._group), self._kind.sample_axis

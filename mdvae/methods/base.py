@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 import jax
 
 from mdvae.data.base import Batch, PyTree
+from mdvae.data.units import Units
 from mdvae.networks.base import Networks, Params, Stats
 from mdvae.settings.fields import NUMBER, fields_of
 from mdvae.settings.grid import Cell, Group, Named, Sizes
-from mdvae.settings.registry import METHODS, NETWORKS
+from mdvae.settings.registry import DATA, METHODS, NETWORKS
 
 Numbers = dict[str, Any]
+Means = dict[str, Any]
 
 
 class TrainState(NamedTuple):
@@ -49,6 +51,8 @@ class Method(NamedTuple):
         logged: the names that `step` returns, in the order of a line of metrics.
         blocks: names of scores by example of which means over blocks of samples are kept, for the
             bootstrap.
+        in_own_units: ({name: means of what `step` and `score` return}, log scale, d) -> the same in
+            the units of the data, where these are not those of the networks (`data.units`).
     """
 
     init: Callable[[jax.Array, Cell], TrainState]
@@ -58,6 +62,12 @@ class Method(NamedTuple):
     score: Callable[[TrainState, Batch, PyTree, Numbers], dict[str, jax.Array]]
     logged: tuple[str, ...]
     blocks: tuple[str, ...] = ()
+    in_own_units: Callable[[Means, float, int], Means] = lambda values, log_scale, d: values
+
+
+def units_of(cell: Cell) -> Units:
+    """The units of a cell's data."""
+    return DATA.find(cell.data.kind).units(cell.data)
 
 
 def numbers_of(cell: Cell) -> dict[str, float]:

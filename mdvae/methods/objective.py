@@ -4,10 +4,11 @@ CVAE-dims prints twice these values; see `to_paper_units`.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 LOG_2PI = math.log(2.0 * math.pi)
 
@@ -46,6 +47,29 @@ def gaussian_terms(
     """
     nll_B = 0.5 * (recon_B * jnp.exp(-log_gamma) + d * (log_gamma + LOG_2PI))
     return Terms(recon=recon_B, nll=nll_B, kl=kl_B, nelbo=nll_B + kl_B)
+
+
+def in_own_units(values: dict[str, Any], log_scale: float, d: int) -> dict[str, Any]:
+    """Means of losses of x = mean + scale x' from those of x' (`data.units`), in double precision.
+
+    The density of x is that of x' over scale^d: nelbo, in nats, grows by d log scale. recon and
+    gamma are multiplied by scale^2. The KL has no units.
+
+    Args:
+        values: by name; "nelbo", "recon" and "log_gamma" have units, others stay what they are.
+        d: the true width of x.
+    """
+
+    def own(name: str, value: Any) -> Any:
+        if name == "nelbo":
+            return np.asarray(value, np.float64) + d * log_scale
+        if name == "recon":
+            return np.asarray(value, np.float64) * np.exp(2.0 * log_scale)
+        if name == "log_gamma":
+            return np.asarray(value, np.float64) + 2.0 * log_scale
+        return value
+
+    return {name: own(name, value) for name, value in values.items()}
 
 
 def to_paper_units(nats: float) -> float:

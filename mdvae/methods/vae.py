@@ -11,9 +11,18 @@ import jax.numpy as jnp
 
 from mdvae.data.base import FEATURE_MAJOR, Batch
 from mdvae.methods import distributions, objective
-from mdvae.methods.base import Method, MethodKind, Numbers, TrainState, networks_of, numbers_of
+from mdvae.methods.base import (
+    Method,
+    MethodKind,
+    Numbers,
+    TrainState,
+    networks_of,
+    numbers_of,
+    units_of,
+)
 from mdvae.networks.base import Networks, Params, Stats
 from mdvae.settings.fields import (
+    ABOVE_ZERO,
     FRACTION,
     NUMBER_RULE,
     OPTIONAL_NUMBER,
@@ -35,11 +44,14 @@ class VAE(Section):
 
     Attributes:
         model: "vae", which ignores the condition, or "cvae".
-        log_gamma_init: initial value of the decoder's learned log variance.
+        log_gamma_init: initial value of the decoder's learned log variance; where data state their
+            own variance (kind "array"), above the log of that.
         log_gamma: the level at which it is held; None where it is learned.
         anneal: where log gamma is held, the fraction of the steps in which it moves linearly from
             log_gamma_init to its level; 0 holds it there from the start.
-        kl_warmup: fraction of the steps in which the weight of the KL rises from 0 to 1.
+        kl_warmup: fraction of the steps in which the weight of the KL rises from 0 to beta.
+        beta: weight of the KL in the loss (Higgins et al., 2017); 1 is the ELBO. The nelbo that is
+            reported has the weight 1 whatever beta is.
     """
 
     model: str = static("vae", one_of(MODELS))
@@ -47,6 +59,7 @@ class VAE(Section):
     log_gamma: float | None = number(None, OPTIONAL_NUMBER)
     anneal: float = number(0.0, FRACTION)
     kl_warmup: float = number(0.0, FRACTION)
+    beta: float = number(1.0, ABOVE_ZERO)
 
 
 def make(group: Group, steps: int, networks: Networks) -> Method:
@@ -126,7 +139,7 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         is_held = numbers["held"] > 0
         log_gamma = jnp.where(is_held, start + risen * (end - start), state.params["log_gamma"])
         params = {**state.params, "log_gamma": log_gamma}
-        kl_weight = ramp(state.step, numbers["kl_warmup"])
+        kl_weight = numbers["beta"] * ramp(state.step, numbers["kl_warmup"])
         gradient = jax.grad(loss, has_aux=True)
         grads, (info, stats) = gradient(params, state.stats, batch, noise_KB, numbers, kl_weight)
         # A parameter whose gradient is always zero is left alone by Adam.
@@ -163,22 +176,33 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         score,
         logged=("nelbo", "recon", "kl", "log_gamma"),
         blocks=("nelbo", "recon", "ratio"),
+        in_own_units=objective.in_own_units,
     )
 
 
 def numbers(cell: Cell) -> dict[str, float]:
-    """A cell's numbers; "held" is 1 where log gamma is held, "log_gamma" 0 where it is not."""
-    own = cell.method
+    """A cell's numbers; "held" is 1 where log gamma is held, "log_gamma" 0 where it is not.
+
+    Log gammas are those of x as the networks see it.
+    """
+    own, units = cell.method, units_of(cell)
     held = own.log_gamma is not None
-    level = own.log_gamma if held else 0.0
-    plain = dataclasses.replace(cell, method=dataclasses.replace(own, log_gamma=level))
-    start = own.log_gamma_init if own.anneal or not held else level
-    return {**numbers_of(plain), "held": float(held), "log_gamma_start": float(start)}
+    level = own.log_gamma - 2.0 * units.log_scale if held else 0.0
+    initial = own.log_gamma_init + (units.log_variance - 2.0 * units.log_scale)
+    converted = dataclasses.replace(own, log_gamma=level, log_gamma_init=initial)
+    start = initial if own.anneal or not held else level
+    plain = numbers_of(dataclasses.replace(cell, method=converted))
+    return {**plain, "held": float(held), "log_gamma_start": float(start)}
 
 
 def _check(cell: Cell, named: Named) -> None:
     """Refuses settings that have no effect on one another."""
     own: Any = cell.method
+    if own.model == "cvae" and cell.sizes.c == 0:
+        raise ConfigError(
+            f"{named('model')}: 'cvae' has no effect on data without a condition, such as data.kind"
+            f" {cell.data.kind!r}; it must be 'vae'"
+        )
     if own.anneal and own.log_gamma is None:
         raise ConfigError(
             f"{named('anneal')}: has no effect without levels to anneal to; add the axis"

@@ -3,6 +3,7 @@
 z is feature-major everywhere, [kappa, batch]; x keeps the layout of its kind of data.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from mdvae.data.base import Batch, PyTree
 from mdvae.settings.grid import Cell, Named, Sizes
+from mdvae.settings.registry import DATA, NETWORKS
 
 Params = Any
 # What is not trained by gradients: running statistics, or a map that is fitted to the data.
@@ -61,6 +63,11 @@ def _no_check(cell: Cell, named: Named) -> None:
     """Settings that go together however they are chosen."""
 
 
+def _everywhere(settings: Any) -> tuple[float, float]:
+    """Decoders that can have any value."""
+    return -math.inf, math.inf
+
+
 class NetworksKind(NamedTuple):
     """A kind of networks.
 
@@ -68,13 +75,27 @@ class NetworksKind(NamedTuple):
         settings: the class of its section; it has a field kappa, the width of z.
         make: (settings, sizes) -> `Networks` at these sizes; c = 0 where there is no condition.
         check: (cell, named) raises a ConfigError for settings that do not go together.
+        reach: settings -> the least and the largest value that a decoder can have.
         loop: whether runs are better looped than vmapped on accelerators too.
     """
 
     settings: type
     make: Callable[[Any, Sizes], Networks]
     check: Callable[[Cell, Named], None] = _no_check
+    reach: Callable[[Any], tuple[float, float]] = _everywhere
     loop: bool = False
+
+
+def out_of_reach(cell: Cell) -> str:
+    """In one line how far the data of a cell lie beyond what its decoder can have; else ""."""
+    units = DATA.find(cell.data.kind).units(cell.data)
+    low, high = NETWORKS.find(cell.networks.kind).reach(cell.networks)
+    if units.low is None or units.high is None or (low <= units.low and units.high <= high):
+        return ""
+    return (
+        f"the decoder's output is between {low:g} and {high:g}, and the data that it is to fit are"
+        f" between {units.low:.3g} and {units.high:.3g}; set networks.output to 'linear'"
+    )
 
 
 def with_standard_prior(networks: Networks) -> Networks:

@@ -62,6 +62,11 @@ def prelu(x: jax.Array) -> jax.Array:
     return PReLU()(x)
 
 
+def silu(x: jax.Array) -> jax.Array:
+    """x sigmoid(x) (Hendrycks and Gimpel, 2016; also called swish), smooth and not monotonic."""
+    return x * sigmoid(x)
+
+
 def linear(x: jax.Array) -> jax.Array:
     """x itself."""
     return x
@@ -72,6 +77,7 @@ FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "prelu": prelu,
     "tanh": jnp.tanh,
     "softplus": jax.nn.softplus,
+    "silu": silu,
     "linear": linear,
 }
 OUTPUTS = ("sigmoid", "linear")

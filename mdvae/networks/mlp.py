@@ -5,6 +5,7 @@ All arrays are feature-major, [width, batch]; see `layers`. The networks of a CV
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -177,4 +178,9 @@ def _check(cell: Cell, named: Named) -> None:
             )
 
 
-NETWORKS.add("mlp", NetworksKind(settings=MLP, make=make, check=_check))
+def _reach(settings: Any) -> tuple[float, float]:
+    """The least and the largest value of the decoder's last function."""
+    return (0.0, 1.0) if settings.output == "sigmoid" else (-math.inf, math.inf)
+
+
+NETWORKS.add("mlp", NetworksKind(settings=MLP, make=make, check=_check, reach=_reach))

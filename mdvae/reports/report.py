@@ -18,7 +18,7 @@ from mdvae.reports.base import Picture, Section, View, all_sections
 from mdvae.reports.plotting import STYLE
 from mdvae.reports.tables import Table, latex_table, markdown_table
 from mdvae.settings.config import SweepConfig
-from mdvae.settings.fields import fields_of
+from mdvae.settings.fields import FOUND, fields_of
 from mdvae.settings.grid import Cell, format_axis, make_cells, make_groups
 from mdvae.store import rundir
 from mdvae.store.loading import LoadedRun, load_run
@@ -59,6 +59,7 @@ def _recipe(config: SweepConfig, cells: Sequence[Cell]) -> str:
             f"{name} {_told(getattr(own, name))}"
             for name, field in fields_of(own).items()
             if name not in varied
+            and field.role != FOUND
             and (getattr(own, name) or getattr(own, name) != field.default)
             and getattr(own, name) is not None
         ]

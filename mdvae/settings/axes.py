@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from mdvae.settings.fields import (
     FIXED,
+    FOUND,
     NUMBER,
     STATIC,
     TEXT,
@@ -43,7 +44,7 @@ def known_axes(kinds: Mapping[str, Iterable[str]]) -> dict[str, Axis]:
     for section, names in kinds.items():
         for name in names:
             for field in fields_of(SECTIONS[section].find(name).settings).values():
-                if field.role == FIXED:
+                if field.role in (FIXED, FOUND):
                     continue
                 if found.get(field.name, Axis(section, field)).section != section:
                     raise ConfigError(
@@ -137,4 +138,4 @@ def of_kind(section: Section, registry: Registry, kind: str) -> Section:
     settings = registry.find(kind).settings
     own = fields_of(section)
     shared = {name: getattr(section, name) for name in fields_of(settings) if name in own}
-    return settings(kind=kind, **shared)
+    return settings(kind=kind, **shared).completed()

@@ -80,7 +80,7 @@ def _section(registry: Registry, given: Any) -> Section:
         value = given.get(field.name, field.default)
         empty = value is None and field.default is None
         values[field.name] = None if empty else check(f"{section}.{field.name}", field, value)
-    return settings(kind=name, **values)
+    return settings(kind=name, **values).completed()
 
 
 def _top(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
-NUMBER, STATIC, FIXED = "number", "static", "fixed"
+NUMBER, STATIC, FIXED, FOUND = "number", "static", "fixed", "found"
 
 
 class ConfigError(ValueError):
@@ -40,7 +40,8 @@ class Field(NamedTuple):
         default: its value where none is given; None where one must be given.
         rule: what it may be.
         role: NUMBER, which may differ between the runs of one program; STATIC, whose every value
-            makes a program of its own; FIXED, which is one for the whole sweep and no axis.
+            makes a program of its own; FIXED, which is one for the whole sweep and no axis; FOUND,
+            which nobody sets, see `found`.
         required: whether a value must be given, here or as an axis of the grid.
         decides: whether it decides the numbers of a run.
     """
@@ -62,6 +63,14 @@ class Section:
     """
 
     kind: str = ""
+
+    def completed(self) -> "Section":
+        """The section with its fields of the role FOUND filled in, as a config is resolved.
+
+        Raises:
+            ConfigError: where what is to be found is not, or not as it must be.
+        """
+        return self
 
 
 def _declare(
@@ -89,6 +98,14 @@ def fixed(default: Any, rule: Rule, decides: bool = True) -> Any:
             directory that is there already.
     """
     return _declare(default, rule, FIXED, decides=decides)
+
+
+def found(rule: Rule, decides: bool = False) -> Any:
+    """Declares what is found outside the config, such as the shape of a file, and kept with it.
+
+    `Section.completed` fills it in, once; whoever reads the config later need not look again.
+    """
+    return _declare(None, rule, FOUND, decides=decides)
 
 
 def required(rule: Rule) -> Any:

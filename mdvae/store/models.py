@@ -8,8 +8,9 @@ import numpy as np
 
 from mdvae.data.base import Batch, PyTree
 from mdvae.data.keys import purpose_key
+from mdvae.data.units import to_networks, to_own
 from mdvae.methods import distributions
-from mdvae.methods.base import TrainState, cell_numbers, networks_of
+from mdvae.methods.base import TrainState, cell_numbers, networks_of, units_of
 from mdvae.networks.base import Diagonal, Full, Posterior, with_standard_prior
 from mdvae.settings.grid import Cell, Group
 from mdvae.settings.registry import DATA, METHODS
@@ -18,12 +19,13 @@ from mdvae.settings.registry import DATA, METHODS
 class Model(NamedTuple):
     """The networks of a run with their params.
 
-    Samples x are [n, ...], [n, d] of vectors, conditions c [n, c], latents z [n, kappa].
+    Samples x are [n, ...], [n, d] of vectors, in the units of the data; conditions c [n, c],
+    latents z [n, kappa].
 
     Attributes:
         cell, seed: of the run.
         steps: that it was trained for.
-        params, stats: at the cell's true shapes.
+        params, stats: at the cell's true shapes, of x as the networks see it (`data.units`).
     """
 
     cell: Cell
@@ -33,7 +35,7 @@ class Model(NamedTuple):
     stats: PyTree
 
     def _batch(self, n: int, x: Any = None, c: Any = None) -> Batch:
-        """A batch of the cell's layout from rows of x and c."""
+        """A batch of the cell's layout, as the networks see it, from rows of x and c."""
         kind = DATA.find(self.cell.data.kind)
         shapes = kind.shapes(self.cell.sizes)
         if "c" not in shapes and c is not None:
@@ -43,17 +45,22 @@ class Model(NamedTuple):
             raise ValueError(
                 f"c: missing; {self.cell.name} is conditional and needs ({n}, {width})"
             )
-        given = {"x": x, "c": c}
-        return {
-            name: jnp.asarray(
-                np.moveaxis(_checked(name, rows, shapes[name], n), 0, kind.sample_axis)
-            )
-            for name, rows in given.items()
+        given = {
+            name: _checked(name, rows, shapes[name], n)
+            for name, rows in (("x", x), ("c", c))
             if rows is not None
+        }
+        if "x" in given:
+            given["x"] = to_networks(units_of(self.cell), given["x"])
+        return {
+            name: jnp.asarray(np.moveaxis(rows.astype(np.float32), 0, kind.sample_axis))
+            for name, rows in given.items()
         }
 
     def _rows(self, x: jax.Array) -> np.ndarray:
-        return np.moveaxis(np.asarray(x), DATA.find(self.cell.data.kind).sample_axis, 0)
+        """Rows in the units of the data from x of the networks."""
+        rows = np.moveaxis(np.asarray(x), DATA.find(self.cell.data.kind).sample_axis, 0)
+        return to_own(units_of(self.cell), rows)
 
     def posterior(self, x: np.ndarray, c: np.ndarray | None = None) -> Posterior:
         """q(z | x, c) of each sample, feature-major as the networks make it."""
@@ -71,7 +78,8 @@ class Model(NamedTuple):
     def decode(self, z: np.ndarray, c: np.ndarray | None = None) -> np.ndarray:
         """Mean of p(x | z, c), [n, ...]."""
         batch = self._batch(len(z), c=c)
-        z_KB = jnp.asarray(_checked("z", z, (self.cell.sizes.kappa,), len(z)).T)
+        z = _checked("z", z, (self.cell.sizes.kappa,), len(z))
+        z_KB = jnp.asarray(z.T.astype(np.float32))
         networks = networks_of(self.cell)
         return self._rows(networks.decode(self.params, self.stats, z_KB, batch, False)[0])
 
@@ -83,7 +91,7 @@ class Model(NamedTuple):
         standard_prior: bool = False,
         draw: int = 0,
     ) -> np.ndarray:
-        """The negative ELBO of each sample by one draw of z, nats, [n].
+        """The negative ELBO of each sample by one draw of z, nats, [n], in the units of the data.
 
         In double precision: a trained gamma of 1e-7 magnifies the rounding of single precision.
 
@@ -105,7 +113,9 @@ class Model(NamedTuple):
             key = jax.random.fold_in(purpose_key(self.seed, "nelbo"), draw)
             noise = method.noise(key, len(x))
             state = TrainState(params, stats, (), jnp.int32(self.steps))
-            return np.asarray(method.score(state, batch, noise, numbers)["nelbo"])
+            scored = {"nelbo": np.asarray(method.score(state, batch, noise, numbers)["nelbo"])}
+        log_scale, d = units_of(self.cell).log_scale, self.cell.sizes.d
+        return method.in_own_units(scored, log_scale, d)["nelbo"]
 
     def generate(
         self,
@@ -140,7 +150,7 @@ class Model(NamedTuple):
 
 
 def _checked(name: str, rows: Any, shape: tuple[int, ...], n: int) -> np.ndarray:
-    rows = np.asarray(rows, np.float32)
+    rows = np.asarray(rows, np.float64)
     if rows.shape != (n, *shape):
         right = ", ".join(map(str, ("n" if name in ("x", "z") else n, *shape)))
         raise ValueError(f"{name}: shape {rows.shape} is not usable; it must be ({right})")

@@ -30,6 +30,12 @@ def test_noise_is_outside_the_theorem(tiny):
     assert [theory.has_noise(cell) for cell in cells] == [False, True]
 
 
+def test_another_weight_of_the_kl_is_outside_the_theorem(tiny):
+    cells = make_cells(tiny({"kappa": (3,), "d": (6,), "r": (2,), "beta": (0.5, 1.0, 2.0)}))
+    assert [theory.in_theorem(cell) for cell in cells] == [False, True, False]
+    assert {theory.expected_ad(cell) for cell in cells} == {2}
+
+
 @pytest.mark.parametrize(
     ("grid", "fields", "left", "dimension"),
     [

@@ -139,6 +139,33 @@ def test_kl_warmup_starts_without_the_kl(tiny, quick_compilation):
     assert np.abs(plain_mu - 0.1 * grad).max() > 1e-4
 
 
+def test_beta_weighs_the_kl_in_the_loss_alone(tiny, quick_compilation):
+    """Gradients are linear in beta, composed with the warm-up; what is logged does not know it."""
+    grid = {**SIZES, "beta": (1.0, 2.0, 4.0), "kl_warmup": (0.0, 0.5)}
+    cells = make_cells(tiny(grid, steps=20))
+    (group,) = make_groups(cells)
+    method = make_method(group, 20)
+    # In the middle of the warm-up.
+    state, step = start_of(method, cells[0])._replace(step=jnp.int32(5)), jax.jit(method.step)
+    noise, (batch,) = method.noise(jax.random.key(1), 40), batches(cells[0], 1)
+    found = {
+        (cell.value("beta"), cell.value("kl_warmup")): step(state, batch, noise, numbers_of(cell))
+        for cell in cells
+    }
+    infos = [info for _, info in found.values()]
+    for info in infos:
+        assert info == infos[0]
+    one, two, four = (found[beta, 0.0][0].opt.mu for beta in (1.0, 2.0, 4.0))
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    jax.tree.map(lambda a, b, c: close(c - b, 2 * (b - a)), one, two, four)
+    heads = [mu["encoder"]["heads"]["kernel"] for mu in (one, two)]
+    assert np.abs(heads[1] - heads[0]).max() > 1e-4
+    # Half of the warm-up halves the weight, whatever it rises to.
+    jax.tree.map(close, found[2.0, 0.5][0].opt.mu, one)
+    # gamma is no part of the KL.
+    assert one["log_gamma"] == pytest.approx(float(four["log_gamma"]), rel=1e-6)
+
+
 def test_step_is_adam_under_the_one_cycle_schedule(tiny, quick_compilation):
     (cell,) = make_cells(tiny(SIZES, learning_rate=0.02))
     method, networks = alone(cell, 50), networks_of(cell)

@@ -15,6 +15,7 @@ ACTIVATIONS = {
     "prelu": lambda h: np.where(h >= 0, h, 0.25 * h),
     "tanh": np.tanh,
     "softplus": lambda h: np.log1p(np.exp(h)),
+    "silu": lambda h: h / (1 + np.exp(-h)),
     "linear": lambda h: h,
 }
 SIZES = Sizes(kappa=3, d=5, c=0, r=0)

@@ -1,0 +1,223 @@
+"""Tables of numbers in .npy and .npz files: what is one, and what is refused in one line.
+
+The header is read before any value is, so that no file makes this ask for more memory than the file
+itself and the machine have.
+"""
+
+import hashlib
+import math
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import psutil
+
+from mdvae.settings.fields import ConfigError
+
+FORMATS = (".npy", ".npz")
+# Fewer rows are no sample of a manifold that a network could learn from.
+LEAST_ROWS = 100
+# Values that are looked at together.
+CHUNK = 2**20
+# Beyond these, squares of values leave the range of single precision.
+LEAST_SCALE, MOST_SCALE = 1e-12, 1e12
+SHOWN = 8
+GIB = 2**30
+
+
+class Header(NamedTuple):
+    """What the head of an array in a file says of it."""
+
+    shape: tuple[int, ...]
+    column_major: bool
+    dtype: np.dtype
+
+
+class Facts(NamedTuple):
+    """What is to be known of a table, in its own units.
+
+    Attributes:
+        content: a hash of shape and values, whatever the format and the dtype they are kept in.
+        mean, low, high: of each column, [d].
+        scale: root of the variance, mean over columns.
+    """
+
+    content: str
+    rows: int
+    d: int
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    scale: float
+
+
+def _refusal(path: Path, what: str, right: str) -> ConfigError:
+    return ConfigError(f"data.path: {path} {what}; {right}")
+
+
+def _read_header(file: BinaryIO) -> Header:
+    version = np.lib.format.read_magic(file)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in read:
+        raise ValueError(f"an array of format {version[0]}.{version[1]}")
+    return Header(*read[version](file))
+
+
+def _check(path: Path, header: Header, there: int) -> None:
+    """Refuses an array by its header alone.
+
+    Args:
+        there: bytes behind the header.
+    """
+    shape, dtype = header.shape, header.dtype
+    if dtype.kind not in "iuf":
+        raise _refusal(path, f"holds values of type {dtype.name}", "it must hold real numbers")
+    if len(shape) != 2:
+        what = f"shape {shape}" if len(shape) <= SHOWN else f"{len(shape)} axes"
+        raise _refusal(path, f"has {what}", "it must have two axes, rows and columns")
+    n, d = shape
+    if min(shape) < 0 or d == 0:
+        raise _refusal(path, f"has shape {shape}", "it must have a column or more")
+    if n < LEAST_ROWS:
+        raise _refusal(path, f"has {n} rows", f"it must have {LEAST_ROWS} or more")
+    expected = n * d * dtype.itemsize
+    if expected > there:
+        raise _refusal(
+            path,
+            f"is cut short: {n} x {d} values take {expected} bytes and {there} are there",
+            "save it again",
+        )
+    # Own values, their double precision and what the networks are given.
+    needed = n * d * (dtype.itemsize + 8 + 4)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise _refusal(
+            path,
+            f"needs about {needed / GIB:.1f} GiB and {free / GIB:.1f} are free",
+            "give fewer rows",
+        )
+
+
+def _open_npy(path: Path) -> np.ndarray:
+    with open(path, "rb") as file:
+        header = _read_header(file)
+        start = file.tell()
+    _check(path, header, os.path.getsize(path) - start)
+    order = "F" if header.column_major else "C"
+    return np.memmap(path, header.dtype, "r", start, header.shape, order)
+
+
+def _open_npz(path: Path, name: str) -> np.ndarray:
+    with zipfile.ZipFile(path) as archive:
+        members = {
+            info.filename.removesuffix(".npy"): info
+            for info in archive.infolist()
+            if info.filename.endswith(".npy")
+        }
+        names = ", ".join(map(repr, list(members)[:SHOWN])) + (
+            f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
+        )
+        if not members:
+            raise _refusal(path, "holds no array", "it must hold one")
+        if name not in members and (name or len(members) > 1):
+            what = f"{name!r} is not in {path}" if name else f"missing; {path} has several arrays"
+            raise ConfigError(f"data.array: {what}; it must be one of {names}")
+        info = members[name] if name else next(iter(members.values()))
+        with archive.open(info) as file:
+            header = _read_header(file)  # type: ignore[arg-type]
+            _check(path, header, info.file_size - file.tell())
+            count = math.prod(header.shape) * header.dtype.itemsize
+            # A size that the archive only states is found out here, at what is really there.
+            values = np.frombuffer(file.read(count), header.dtype)
+            file.read()  # to the end, where its checksum is looked at
+    order = "F" if header.column_major else "C"
+    return values.reshape(header.shape, order=order)
+
+
+def open_table(path: str, name: str = "") -> np.ndarray:
+    """The table of a file, [n, d] of any real dtype; a .npy file is mapped, not read.
+
+    Args:
+        name: of an array in an .npz file that has several.
+
+    Raises:
+        ConfigError: one line on what is wrong with the file.
+    """
+    file = Path(path)
+    if not path:
+        raise ConfigError("data.path: missing; give a .npy or .npz file")
+    if file.suffix not in FORMATS:
+        raise _refusal(file, "is not usable", "it must be a .npy or .npz file")
+    if not file.is_file():
+        raise _refusal(file, "does not exist", "give a .npy or .npz file that does")
+    if name and file.suffix == ".npy":
+        raise ConfigError(f"data.array: {name!r} has no effect on a .npy file; leave it out")
+    try:
+        return _open_npy(file) if file.suffix == ".npy" else _open_npz(file, name)
+    except ConfigError:
+        raise
+    except Exception as error:
+        # A damaged file may fail in any way that its format has.
+        words = " ".join(str(error).split())[:100] or type(error).__name__
+        raise _refusal(
+            file, f"cannot be read ({words})", "save it again with numpy.save or numpy.savez"
+        ) from error
+
+
+def _chunks(table: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Rows of a table in double precision, some at a time, with the number of the first."""
+    size = max(1, CHUNK // table.shape[1])
+    for first in range(0, len(table), size):
+        with np.errstate(over="ignore"):  # of wider floats; what is infinite then is refused
+            yield first, np.ascontiguousarray(table[first : first + size], np.float64)
+
+
+def content_of(table: np.ndarray) -> str:
+    """A hash of the shape and of the values of a table."""
+    digest = hashlib.sha256(f"{table.shape}".encode())
+    for _, rows in _chunks(table):
+        digest.update(rows.data)
+    return f"sha256:{digest.hexdigest()[:32]}"
+
+
+def describe(path: str, table: np.ndarray) -> Facts:
+    """What is to be known of a table.
+
+    Raises:
+        ConfigError: where a value is not finite, where all rows are the same, and where values are
+            too large or too small to be squared.
+    """
+    n, d = table.shape
+    file = Path(path)
+    low, high = np.full(d, np.inf), np.full(d, -np.inf)
+    for first, rows in _chunks(table):
+        bad = np.argwhere(~np.isfinite(rows))
+        if len(bad):
+            i, j = (int(place) for place in bad[0])
+            raise _refusal(
+                file,
+                f"has {rows[i, j]} in row {first + i}, column {j}",
+                "it must hold finite numbers; leave such rows out",
+            )
+        low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
+    if np.all(low == high):
+        raise _refusal(file, "is constant", "its rows must differ")
+    # From the middle of each column, so that no sum is large where the spread is small.
+    middle = 0.5 * low + 0.5 * high
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        mean = middle + sum(np.sum(rows - middle, axis=0) / n for _, rows in _chunks(table))
+        squares = sum(float(np.sum((rows - mean) ** 2)) / n for _, rows in _chunks(table))
+    scale = math.sqrt(squares / d)
+    if not LEAST_SCALE <= scale <= MOST_SCALE:
+        raise _refusal(
+            file,
+            f"has a standard deviation of {scale:.3g}",
+            f"multiply it by a number that brings it between {LEAST_SCALE:g} and {MOST_SCALE:g}",
+        )
+    return Facts(content_of(table), n, d, mean, low, high, scale)
