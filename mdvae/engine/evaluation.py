@@ -1,14 +1,26 @@
-"""From scores by example to what is kept of them: means, and means over blocks of samples."""
+"""From scores by example to what is kept of them: means, and means over blocks of samples.
 
-from collections.abc import Callable, Collection
+Scores at the end of training are on all evaluation samples, those on the way on a few of them.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from mdvae.data.base import Batch, PyTree
+from mdvae.data.keys import purpose_key
+from mdvae.engine.chunks import kind_of
+from mdvae.engine.ensemble import map_runs
+from mdvae.methods.base import Method
+from mdvae.settings.grid import Group
 
 BLOCKS = 20
+# On which runs are scored while they train, over all parts of the data: few, for this is done
+# often, and enough to see where a held-out loss parts from that of training.
+HELD_OUT_SAMPLES = 1_000
 
 Scores = dict[str, jax.Array]
 
@@ -23,6 +35,18 @@ class Evaluation(NamedTuple):
 
     means: dict[str, Any]
     blocks: dict[str, Any]
+
+
+class HeldOut(NamedTuple):
+    """Samples on which the runs of a slice are scored while they train; on the devices.
+
+    Attributes:
+        seeds: of the slots, for the noise.
+        batches: of each part of the data, {"x": [data sets, ...], ...}.
+    """
+
+    seeds: Any
+    batches: list[Batch]
 
 
 def block_means(values_B: jax.Array) -> jax.Array:
@@ -47,6 +71,14 @@ def reduce_scores(scores: Scores, blocks_of: Collection[str]) -> Evaluation:
     means = {name: jnp.mean(values, axis=-1) for name, values in by_example.items()}
     blocks = {name: block_means(by_example[name]) for name in blocks_of}
     return Evaluation(means | scalars, blocks)
+
+
+def mean_scores(scores: Scores) -> Scores:
+    """Means over samples of the scores of one number by example.
+
+    Scores over latents, and scalars that belong to the model as a whole, are left out.
+    """
+    return {name: jnp.mean(values) for name, values in scores.items() if values.ndim == 1}
 
 
 def score_in_pieces(
@@ -83,3 +115,84 @@ def score_in_pieces(
         return flat if rest is None else jnp.concatenate([flat, rest[name]], axis=-1)
 
     return {name: joined(name, values) for name, values in found.items()}
+
+
+class Programs(NamedTuple):
+    """Functions of one device's rows.
+
+    Attributes:
+        evaluate: (train states, per_run, seeds, sources) -> `Evaluation`, [runs, parts, ...].
+        hold_out: sources -> the first evaluation samples of each part, [data sets, ...].
+        score: (train states, per_run, seeds, what `hold_out` made) -> `mean_scores`, [runs, parts].
+    """
+
+    evaluate: Callable[..., PyTree]
+    hold_out: Callable[..., PyTree]
+    score: Callable[..., PyTree]
+
+
+def make_evaluation(
+    group: Group, method: Method, law: Any, places: Sequence[int | None], piece: int
+) -> Programs:
+    """The programs that score the runs of a group.
+
+    A source is what evaluation samples of a data set are made of: its table where the kind of data
+    is traced, otherwise the arrays of each part.
+
+    Args:
+        law: of the kind of data; see `data.base.DataKind`.
+        places: of the parts of the data that are scored apart; [None] for all samples at once.
+        piece: samples that are scored at once; 0 takes all.
+    """
+    kind = kind_of(group)
+    axis, (_, n_eval) = kind.sample_axis, kind.samples(group.cells[0].data)
+    n_held_out = max(1, HELD_OUT_SAMPLES // len(places))
+
+    def samples(source: Any, i: int) -> Batch:
+        """The evaluation samples of part i of one data set."""
+        if not kind.traced:
+            return source[i]
+        return dict(kind.make(law, source, n_eval, "eval", places[i]))
+
+    def hold_out(sources: Any) -> list[Batch]:
+        def first(x: jax.Array) -> jax.Array:
+            return jax.lax.slice_in_dim(x, 0, min(n_held_out, x.shape[axis]), axis=axis)
+
+        def of_set(source: Any) -> list[Batch]:
+            return [jax.tree.map(first, samples(source, i)) for i in range(len(places))]
+
+        return map_runs(of_set, sources)
+
+    def scored(
+        samples: Callable[[Any, int], Batch], reduce: Callable[[Scores], PyTree]
+    ) -> Callable[..., PyTree]:
+        """The program that scores runs on samples of a source, and reduces that part by part."""
+
+        def score_runs(train: Any, per_run: Any, seeds: Any, sources: Any) -> PyTree:
+            def one(run: Any) -> PyTree:
+                state, own, seed = run
+                key = purpose_key(seed, "eval_noise")
+                source = jax.tree.map(lambda rows: rows[own["data"]], sources)
+
+                def on_part(i: int) -> PyTree:
+                    batch = samples(source, i)
+                    n = batch["x"].shape[axis]
+
+                    def score(batch: Batch, noise: PyTree) -> Scores:
+                        return method.score(state, batch, noise, own["numbers"])
+
+                    noise = method.noise(key, n)
+                    return reduce(score_in_pieces(score, batch, noise, axis, piece or n))
+
+                found = [on_part(i) for i in range(len(places))]
+                return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
+
+            return map_runs(one, (train, per_run, seeds), group)
+
+        return score_runs
+
+    return Programs(
+        evaluate=scored(samples, partial(reduce_scores, blocks_of=method.blocks)),
+        hold_out=hold_out,
+        score=scored(lambda held_out, i: held_out[i], mean_scores),
+    )

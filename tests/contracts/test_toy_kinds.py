@@ -184,7 +184,8 @@ def toy_config() -> ConfigDict:
     config = default_config(data="lines", networks="linear", method="turns")
     config.name = "toy"
     config.grid = ConfigDict({"kappa": (1, 3), "d": (3, 5)})
-    config.update({"seeds": 2, "steps": 400, "batch_size": 16, "log_every": 50, "save_every": 100})
+    config.update({"seeds": 2, "steps": 400, "batch_size": 16})
+    config.update({"log_every": 50, "save_every": 100, "eval_every": 100})
     return config
 
 
@@ -234,8 +235,10 @@ def test_own_kinds_train_resume_and_report(registered, config_file, tmp_path, mo
     assert len(run.results) == 8
     assert {row["status"] for row in run.results} == {"ok"}
     assert {tuple(row)[6:10] for row in run.results} == {("status", "steps", "error", "size")}
-    first = json.loads((whole / "metrics.jsonl").read_text().splitlines()[0])
-    assert list(first) == ["cell", "seed", "step", "error", "turn"]
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert list(lines[0]) == ["cell", "seed", "step", "error", "turn"]
+    scored = [line["step"] for line in lines if "eval_error" in line and "eval_size" in line]
+    assert scored == [step for step in (100, 200, 300, 400) for _ in range(8)]
     text = (whole / "report.md").read_text()
     assert "| error |" in " ".join(text.split())
     assert "error and turn over training" in text

@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mdvae.engine.evaluation import BLOCKS, block_means, reduce_scores, score_in_pieces
+from mdvae.engine.evaluation import (
+    BLOCKS,
+    block_means,
+    mean_scores,
+    reduce_scores,
+    score_in_pieces,
+)
 
 
 def score(batch, noise):
@@ -68,3 +74,10 @@ def test_means_are_over_samples_and_scalars_stay():
     assert set(found.blocks) == {"b"}
     pairs = np.asarray(scores["b"]).reshape(3, BLOCKS, 2).mean(axis=2)
     np.testing.assert_allclose(found.blocks["b"], pairs, rtol=1e-5)
+
+
+def test_mean_scores_are_those_of_one_number_by_example():
+    scores = {"a": jnp.arange(4.0), "b": jnp.ones((3, 4)), "level": jnp.float32(0.1)}
+    found = mean_scores(scores)
+    assert set(found) == {"a"}
+    assert found["a"] == 1.5
