@@ -121,8 +121,13 @@ def load_config(path: str) -> Any:
     return config
 
 
-def _make_room(config: Any) -> None:
-    """Adds places for what the command line may give: axes, and fields of other kinds."""
+def _make_room(config: Any) -> list[tuple[str, str]]:
+    """Adds places for what the command line may give: axes, and fields of other kinds.
+
+    Returns:
+        The section and the name of each field that the config did not have.
+    """
+    made = []
     kinds = {name: registry.names() for name, registry in SECTIONS.items()}
     axes = known_axes({name: names for name, names in kinds.items() if name != "analysis"})
     with config.unlocked(), config.ignore_type():
@@ -139,7 +144,9 @@ def _make_room(config: Any) -> None:
             for kind in kinds[section] if isinstance(mine, ConfigDict) else []:
                 for name, field in fields_of(registry.find(kind).settings).items():
                     if name not in mine:
+                        made.append((section, name))
                         mine[name] = placeholder(field.rule.type)
+    return made
 
 
 def _check_overrides(argv: Sequence[str], config: Any) -> None:
@@ -174,10 +181,14 @@ def parse_config(argv: Sequence[str], values: flags.FlagValues) -> tuple[SweepCo
         chosen = re.match(r"--?config\.(\w+)\.kind=(.+:.+)", arg)
         if chosen and chosen[1] in SECTIONS:
             SECTIONS[chosen[1]].find(chosen[2])  # imports it, so that its fields are known
-    _make_room(config)
+    made = _make_room(config)
     _check_overrides(rest, config)
     config_flags.DEFINE_config_dict("config", config, "config", sys_argv=rest, flag_values=values)
     stray = parse_flags(rest, values)
     overrides = config_flags.get_override_values(values["config"])
     resolved: Any = values["config"].value
+    with resolved.unlocked():
+        for section, name in made:
+            if resolved[section][name] is None:  # not given: the default of its kind holds
+                del resolved[section][name]
     return resolve(resolved, overrides), stray
