@@ -73,7 +73,11 @@ def with_field(path, value):
         ("analysis.ad_threshold", 2.0, "analysis.ad_threshold: 2.0 is not usable"),
         ("save_every", 0, "save_every: 0 is not usable"),
         ("eval_every", -4, "eval_every: -4 is not usable; it must be a whole number, 0 or more"),
-        ("eval_every", 6, "eval_every: 6 is not usable; it must be a multiple of log_every = 4, or"),
+        (
+            "eval_every",
+            6,
+            "eval_every: 6 is not usable; it must be a multiple of log_every = 4, or",
+        ),
         ("memory_gib", -1.0, "memory_gib: -1.0 is not usable"),
         ("name", "a/b", "name: 'a/b' is not usable; it must be a name without '/'"),
         ("protocol", "theirs", "protocol: 'theirs' is not usable; it must be one of mdvae"),
