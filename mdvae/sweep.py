@@ -204,7 +204,9 @@ def _run_job(
     if trained.evaluation is not None:
         entry["status"] = "done"
     if trained.evaluation is not None and processes.is_first():
-        results = save_results(path, job.runs, trained.evaluation, config)
+        # A slice that was given up has taken fewer steps than were asked for.
+        taken = dataclasses.replace(config, steps=trained.step)
+        results = save_results(path, job.runs, trained.evaluation, taken)
         status = {(row["cell"], row["seed"]): row["status"] for row in results}
         for run in manifest["runs"]:
             run["status"] = status.get((run["cell"], run["seed"]), run["status"])

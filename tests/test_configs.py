@@ -156,7 +156,8 @@ def test_quickstart_trains_and_reports(tmp_path, capsys):
 def test_table5_trains_and_reports(tmp_path):
     run, figures, text = swept("table5", tmp_path / "w", "--config.grid.attention=(True,)")
     (cell,) = run.cells
-    run.metrics = [{"cell": cell.name, "step": step} for step in (0, 1, 2)]
+    logged = dict.fromkeys(("nelbo", "recon", "log_gamma"), 0.0)
+    run.metrics = [{"cell": cell.name, "step": step, **logged} for step in (0, 1, 2)]
     assert [line["step"] for line in run.nelbo_metrics] == [1, 2]  # 0.3 of 2 steps rise
     assert len(run.parts) == 2 * 5  # classes, of each run
     assert {row["expected_ad"] for row in run.parts} == {1, 2, 3, 4, 5}

@@ -283,6 +283,10 @@ def test_all_diverged_is_an_error_with_a_report(tmp_path, capsys):
     assert "no run has a finite loss; lower learning_rate" in captured.err
     assert "diverged (the loss was not finite)" in (path / "report.md").read_text()
     assert {row["status"] for row in mdvae.load_run(path).results} == {"diverged"}
+    # Given up at the first line, at step 40 of 120; counted again as well.
+    assert {row["steps"] for row in mdvae.load_run(path).results} == {40}
+    assert run_report("--ad_threshold=0.1", path) == 0
+    assert {row["steps"] for row in mdvae.load_run(path).results} == {40}
 
 
 def test_unknown_published_table_is_refused_before_training(tmp_path):

@@ -94,8 +94,8 @@ def warnings_of(row: Row, threshold: float, in_ladder: bool = False) -> list[str
         settled = row["recon"] / (row["d"] * row["gamma"])
         if abs(settled - 1.0) > 2 * SETTLED_TOLERANCE:
             found.append(f"gamma had not settled: Recon / (d gamma) = {settled:.2f}")
-    if row["parts"] > 1 or "ad" not in row:
-        # Of several parts the counts are those of parts.csv, one for each.
+    if row["parts"] > 1 or row.get("ad") is None:
+        # Of several parts the counts are those of parts.csv, one for each; some methods have none.
         return found
     if row["ad_gap"] is None:
         found.append("the spectrum has no gap")

@@ -1,23 +1,28 @@
-"""From scores by example to what is kept of them: means, and means over blocks of samples."""
+"""From scores by example to what is kept of them: means, and means over blocks of samples.
 
-from collections.abc import Callable, Collection
+Scores at the end of training are on all evaluation samples, those on the way on a few of them.
+"""
+
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from mdvae.data.base import Batch, PyTree
+from mdvae.data.keys import purpose_key
 from mdvae.data.units import OWN
-from mdvae.engine.ensemble import Placement
+from mdvae.engine.chunks import kind_of
+from mdvae.engine.ensemble import Placement, map_runs
+from mdvae.engine.resolution import RESOLVED_SAMPLES, count_resolvable
 from mdvae.methods.base import Method, units_of
-from mdvae.settings.grid import LEAST_EVALUATED
+from mdvae.settings.grid import LEAST_EVALUATED, Group
 
 BLOCKS = LEAST_EVALUATED
-# Of gamma: a direction that varies by more is resolved. Samples on which that is looked at.
-RESOLVED = 10.0
-RESOLVED_SAMPLES = 2_000
+# On which runs are scored while they train, over all parts of the data: few, for this is done
+# often, and enough to see where a held-out loss parts from that of training.
+HELD_OUT_SAMPLES = 1_000
 
 Scores = dict[str, jax.Array]
 
@@ -34,6 +39,18 @@ class Evaluation(NamedTuple):
     blocks: dict[str, Any]
 
 
+class HeldOut(NamedTuple):
+    """Samples on which the runs of a slice are scored while they train; on the devices.
+
+    Attributes:
+        seeds: of the slots, for the noise.
+        batches: of each part of the data, {"x": [data sets, ...], ...}.
+    """
+
+    seeds: Any
+    batches: list[Batch]
+
+
 def block_means(values_B: jax.Array) -> jax.Array:
     """Means over BLOCKS blocks of a batch, the last axis; the first may have one sample more.
 
@@ -48,43 +65,6 @@ def block_means(values_B: jax.Array) -> jax.Array:
 
     parts = [(values_B[..., :split], longer), (values_B[..., split:], blocks - longer)]
     return jnp.concatenate([means(part_B, n) for part_B, n in parts if n], axis=-1)
-
-
-def count_above(gram_NKK: jax.Array, level: jax.Array) -> jax.Array:
-    """How many eigenvalues of symmetric matrices are above a level, [n].
-
-    By Sylvester's law of inertia: as many as A - level I has positive pivots. LAPACK's own
-    eigenvalues, called from several CPU devices at once, wait for each other for ever.
-    """
-    k = gram_NKK.shape[-1]
-
-    def eliminate(j: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        rest_NKK, count_N = carry
-        column_NK = lax.dynamic_index_in_dim(rest_NKK, j, axis=2, keepdims=False)
-        pivot_N = lax.dynamic_index_in_dim(column_NK, j, axis=1, keepdims=False)
-        safe_N = jnp.where(pivot_N == 0.0, 1e-12, pivot_N)
-        change_NKK = column_NK[:, :, None] * column_NK[:, None, :] / safe_N[:, None, None]
-        return rest_NKK - change_NKK, count_N + (pivot_N > 0.0).astype(jnp.int32)
-
-    shifted_NKK = gram_NKK / level - jnp.eye(k)[None]
-    zeros_N = jnp.zeros(len(gram_NKK), jnp.int32)
-    return lax.fori_loop(jnp.int32(0), jnp.int32(k), eliminate, (shifted_NKK, zeros_N))[1]
-
-
-def count_resolvable(gram_NKK: jax.Array, gamma: jax.Array) -> jax.Array:
-    """Fractions of samples near which so many directions vary by more than gamma resolves.
-
-    A direction of variance v is worth a latent where v > gamma (the linear VAE's condition);
-    from RESOLVED gamma on, its latent's variance is clearly below the prior's.
-
-    Args:
-        gram_NKK: see `data.base.DataKind.tangents`.
-
-    Returns:
-        For 0 to k directions, [k + 1].
-    """
-    count_N = count_above(gram_NKK, RESOLVED * gamma)
-    return jnp.mean(jax.nn.one_hot(count_N, gram_NKK.shape[-1] + 1), axis=0)
 
 
 def reduce_scores(scores: Scores, blocks_of: Collection[str]) -> Evaluation:
@@ -121,6 +101,14 @@ def in_own_units(
     return {name: np.stack([row[name] for row in rows]) for name in values}
 
 
+def mean_scores(scores: Scores) -> Scores:
+    """Means over samples of the scores of one number by example.
+
+    Scores over latents, and scalars that belong to the model as a whole, are left out.
+    """
+    return {name: jnp.mean(values) for name, values in scores.items() if values.ndim == 1}
+
+
 def score_in_pieces(
     score: Callable[[Batch, PyTree], Scores],
     batch: Batch,
@@ -155,3 +143,93 @@ def score_in_pieces(
         return flat if rest is None else jnp.concatenate([flat, rest[name]], axis=-1)
 
     return {name: joined(name, values) for name, values in found.items()}
+
+
+class Programs(NamedTuple):
+    """Functions of one device's rows.
+
+    Attributes:
+        evaluate: (train states, per_run, seeds, sources) -> `Evaluation`, [runs, parts, ...].
+        hold_out: sources -> the first evaluation samples of each part, [data sets, ...].
+        score: (train states, per_run, seeds, what `hold_out` made) -> `mean_scores`, [runs, parts].
+    """
+
+    evaluate: Callable[..., PyTree]
+    hold_out: Callable[..., PyTree]
+    score: Callable[..., PyTree]
+
+
+def make_evaluation(
+    group: Group, method: Method, law: Any, places: Sequence[int | None], piece: int
+) -> Programs:
+    """The programs that score the runs of a group.
+
+    A source is what evaluation samples of a data set are made of: its table where the kind of data
+    is traced, otherwise the arrays of each part.
+
+    Args:
+        law: of the kind of data; see `data.base.DataKind`.
+        places: of the parts of the data that are scored apart; [None] for all samples at once.
+        piece: samples that are scored at once; 0 takes all.
+    """
+    kind = kind_of(group)
+    axis, (_, n_eval) = kind.sample_axis, kind.samples(group.cells[0].data)
+    n_held_out = max(1, HELD_OUT_SAMPLES // len(places))
+
+    def samples(source: Any, i: int) -> Batch:
+        """The evaluation samples of part i of one data set."""
+        if not kind.traced:
+            return source[i]
+        return dict(kind.make(law, source, n_eval, "eval", places[i]))
+
+    def hold_out(sources: Any) -> list[Batch]:
+        def first(x: jax.Array) -> jax.Array:
+            return jax.lax.slice_in_dim(x, 0, min(n_held_out, x.shape[axis]), axis=axis)
+
+        def of_set(source: Any) -> list[Batch]:
+            return [jax.tree.map(first, samples(source, i)) for i in range(len(places))]
+
+        return map_runs(of_set, sources)
+
+    def scored(
+        samples: Callable[[Any, int], Batch], reduce: Callable[[Scores, Batch, Any, int], PyTree]
+    ) -> Callable[..., PyTree]:
+        """The program that scores runs on samples of a source, and reduces that part by part."""
+
+        def score_runs(train: Any, per_run: Any, seeds: Any, sources: Any) -> PyTree:
+            def one(run: Any) -> PyTree:
+                state, own, seed = run
+                key = purpose_key(seed, "eval_noise")
+                source = jax.tree.map(lambda rows: rows[own["data"]], sources)
+
+                def on_part(i: int) -> PyTree:
+                    batch = samples(source, i)
+                    n = batch["x"].shape[axis]
+
+                    def score(batch: Batch, noise: PyTree) -> Scores:
+                        return method.score(state, batch, noise, own["numbers"])
+
+                    noise = method.noise(key, n)
+                    scores = score_in_pieces(score, batch, noise, axis, piece or n)
+                    return reduce(scores, batch, source, i)
+
+                found = [on_part(i) for i in range(len(places))]
+                return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
+
+            return map_runs(one, (train, per_run, seeds), group)
+
+        return score_runs
+
+    def evaluated(scores: Scores, batch: Batch, source: Any, i: int) -> Evaluation:
+        found = reduce_scores(scores, method.blocks)
+        if kind.tangents is not None and "log_gamma" in scores:
+            few = jax.lax.slice_in_dim(batch["x"], 0, min(n_eval, RESOLVED_SAMPLES), axis=axis)
+            gram_NKK = kind.tangents(law, source, few, places[i])
+            found.means["resolvable"] = count_resolvable(gram_NKK, jnp.exp(scores["log_gamma"]))
+        return found
+
+    return Programs(
+        evaluate=scored(samples, evaluated),
+        hold_out=hold_out,
+        score=scored(lambda held_out, i: held_out[i], lambda scores, *_: mean_scores(scores)),
+    )

@@ -56,13 +56,19 @@ def from_items(items: dict[str, Any]) -> EnsembleState:
     return EnsembleState(TrainState(params, stats, opt, step), meter)
 
 
-def _metrics(job: Job, means: Means, step: int) -> list[dict[str, Any]]:
+def _metrics(job: Job, means: Means, scores: Means, step: int) -> list[dict[str, Any]]:
+    """The lines of a step.
+
+    Args:
+        scores: on held-out samples; {} where none are due.
+    """
+    scores = {rundir.HELD_OUT + name: values for name, values in scores.items()}
     return [
         {
             "cell": run.cell.name,
             "seed": run.seed,
             "step": step,
-            **{name: float(values[i]) for name, values in means.items()},
+            **{name: float(values[i]) for name, values in (means | scores).items()},
         }
         for i, run in enumerate(job.runs)
     ]
@@ -132,6 +138,7 @@ def train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) ->
     print(f"{job.name}: making data ...", flush=True)
     loaded = trainer.load(job.placement)
     step, state = _resume(job, loaded, path)
+    held_out = trainer.hold_out(loaded) if config.eval_every else None
     saved, diverged, note = step, set(), ""
     progress = None
     seconds, calls, n_steps = 0.0, 0, 1
@@ -157,8 +164,12 @@ def train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) ->
             n_steps = max(1, int(CALL_SECONDS * n_steps / max(took, 1e-6)))
         if step % config.log_every == 0 or step == config.steps:
             state, means = trainer.read_meter(loaded, state)
+            scores: Means = {}
+            if held_out is not None and (step % config.eval_every == 0 or step == config.steps):
+                scores = trainer.score(loaded, held_out, state)
             if processes.is_first():
-                rundir.append_metrics(path, _metrics(job, means, step))
+                rundir.append_metrics(path, _metrics(job, means, scores, step))
+            # What is not finite on other samples gives no run up: training does not depend on them.
             diverged = _report_diverged(job, means, diverged, step)
             rate = n_runs * job.batch_size * calls / max(seconds, 1e-9)
             note = f"{rate / 1e6:.2f} M samples/s, {_median(means)}"

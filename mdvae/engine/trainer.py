@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mdvae.data.base import Batch, PyTree, stack_tables
-from mdvae.data.keys import purpose_key
+from mdvae.data.base import PyTree, stack_tables
 from mdvae.engine.chunks import class_of, kind_of, loop_classes, make_chunk, wrap_length
 from mdvae.engine.datasets import data_tables, fit_stats, stack_made
 from mdvae.engine.ensemble import (
@@ -28,16 +27,10 @@ from mdvae.engine.ensemble import (
     put_rows,
     take_runs,
 )
-from mdvae.engine.evaluation import (
-    RESOLVED_SAMPLES,
-    Evaluation,
-    count_resolvable,
-    in_own_units,
-    reduce_scores,
-    score_in_pieces,
-)
+from mdvae.engine.evaluation import Evaluation, HeldOut, in_own_units, make_evaluation
+from mdvae.engine.initial import draw_initial, drawn_sizes
 from mdvae.methods.base import Method, TrainState, cell_numbers, networks_of
-from mdvae.methods.padding import pad_like, padded_shapes
+from mdvae.methods.padding import padded_shapes
 from mdvae.settings.grid import Group, Run, Sizes
 
 
@@ -60,7 +53,7 @@ class Slice(NamedTuple):
 
 
 class Trainer:
-    """The compiled programs of one group: make, init, chunk, evaluate.
+    """The compiled programs of one group: make, init, chunk, evaluate, score.
 
     All slices have the same shapes, so each program is compiled once.
     """
@@ -84,7 +77,6 @@ class Trainer:
         self._mesh = mesh
         self._placements = placements
         self._n_devices = mesh.devices.size
-        self._piece = piece
         self._kind = kind_of(group)
         self._n_train, self._n_eval = self._kind.samples(group.cells[0].data)
         self._law = self._kind.law([cell.data for cell in group.cells], group.sizes)
@@ -96,7 +88,10 @@ class Trainer:
         self._make = over_devices(self._make_local, mesh, 1)
         self._pick = over_devices(lambda table, rows: table[rows], mesh, 2)
         self._chunk = over_devices(make_chunk(group, make_method), mesh, 4, 2, donate=(0,))
-        self._evaluate = over_devices(self._evaluate_local, mesh, 4)
+        programs = make_evaluation(group, self._method, self._law, self._places(), piece)
+        self._evaluate = over_devices(programs.evaluate, mesh, 4)
+        self._hold_out = over_devices(programs.hold_out, mesh, 1)
+        self._score = over_devices(programs.score, mesh, 4)
 
     def load(self, placement: Placement) -> Slice:
         """Makes the data of a slice and puts all that it needs on the devices."""
@@ -128,38 +123,16 @@ class Trainer:
 
     @cached_property
     def _initial(self) -> dict[tuple[int, Sizes], TrainState]:
-        """Initial states by seed and sizes, padded, on the host.
-
-        Each is drawn at its true shapes (true fan-in). Cells of one size start from one draw per
-        seed.
-        """
-        template = padded_shapes(self._method, self._group)
-        shapes = {_drawn_sizes(cell.sizes): cell for cell in self._group.cells}
-        seeds = np.array(sorted({run.seed for place in self._placements for run in place.slots}))
-
-        @jax.jit
-        def draw(seeds: jax.Array) -> list[TrainState]:
-            keys = jax.vmap(partial(purpose_key, purpose="init"))(seeds)
-            return [
-                jax.vmap(lambda key, cell=cell: pad_like(self._method.init(key, cell), template))(
-                    keys
-                )
-                for cell in shapes.values()
-            ]
-
-        drawn = jax.device_get(draw(seeds.astype(np.uint32)))
-        return {
-            (int(seed), sizes): jax.tree.map(lambda leaf, i=i: leaf[i], states)
-            for sizes, states in zip(shapes, drawn, strict=True)
-            for i, seed in enumerate(seeds)
-        }
+        """Initial states by seed and sizes; see `initial.draw_initial`."""
+        seeds = {run.seed for place in self._placements for run in place.slots}
+        return draw_initial(self._group, self._method, seeds)
 
     def init(self, loaded: Slice) -> EnsembleState:
         """Initial states of a slice, on the devices."""
         slots = loaded.placement.slots
 
         def start(run: Run) -> TrainState:
-            state = self._initial[run.seed, _drawn_sizes(run.cell.sizes)]
+            state = self._initial[run.seed, drawn_sizes(run.cell.sizes)]
             numbers = {name: np.float32(value) for name, value in cell_numbers(run.cell).items()}
             return self._method.start(state, numbers)
 
@@ -180,7 +153,35 @@ class Trainer:
 
         A run whose data have fewer parts than the group's most has no meaning in the others.
         """
+        found = self._evaluate(state.train, loaded.per_run, *self._sources(loaded.placement))
+        means, blocks = take_runs(found, loaded.placement.n_runs)
+        own = partial(in_own_units, self._method, loaded.placement)
+        return Evaluation(own(means), own(blocks))
+
+    def hold_out(self, loaded: Slice) -> HeldOut:
+        """Makes the samples that `score` takes; the first ones of an evaluation."""
+        seeds, sources = self._sources(loaded.placement)
+        return HeldOut(seeds, self._hold_out(sources))
+
+    def score(
+        self, loaded: Slice, held_out: HeldOut, state: EnsembleState
+    ) -> dict[str, np.ndarray]:
+        """Mean scores of the real runs while they train, [runs] by name; see `mean_scores`.
+
+        The mean is over all parts of a run's own data, each as often as the others. The noise is
+        the same whenever it is called, so that scores of two steps differ by the model alone.
+        """
         placement = loaded.placement
+        found = self._score(state.train, loaded.per_run, held_out.seeds, held_out.batches)
+        parts = [len(run.cell.parts) for run in placement.slots[: placement.n_runs]]
+        means = {
+            name: np.array([np.mean(row[:n]) for row, n in zip(values, parts, strict=True)])
+            for name, values in take_runs(found, placement.n_runs).items()
+        }
+        return in_own_units(self._method, placement, means)
+
+    def _sources(self, placement: Placement) -> tuple[jax.Array, Any]:
+        """Seeds of the slots, and of which evaluation samples are made: tables, or arrays."""
         tables = find_shared(data_tables(placement), self._n_devices, self._n_data).table
         if self._kind.traced:
             sources = stack_tables(tables)
@@ -189,12 +190,7 @@ class Trainer:
                 stack_made(self._group, placement, self._law, tables, self._n_eval, "eval", place)
                 for place in self._places()
             ]
-        seeds = np.array(_seeds(placement), np.uint32)
-        sources, seeds = put_rows((sources, seeds), self._mesh)
-        found = self._evaluate(state.train, loaded.per_run, seeds, sources)
-        means, blocks = take_runs(found, placement.n_runs)
-        own = partial(in_own_units, self._method, placement)
-        return Evaluation(own(means), own(blocks))
+        return put_rows((np.array(_seeds(placement), np.uint32), sources), self._mesh)
 
     def template(self, loaded: Slice) -> EnsembleState:
         """Zeros like the real runs' state on the host, whatever the number of devices."""
@@ -239,49 +235,11 @@ class Trainer:
         count = max(len(cell.parts) for cell in self._group.cells)
         return list(range(count)) if count > 1 else [None]
 
-    def _evaluate_local(self, train: Any, per_run: Any, seeds: Any, sources: Any) -> Evaluation:
-        def one(run: Any) -> Evaluation:
-            state, own, seed = run
-            key = purpose_key(seed, "eval_noise")
-            source = jax.tree.map(lambda rows: rows[own["data"]], sources)
-
-            def on_part(i: int, place: int | None) -> Evaluation:
-                if self._kind.traced:
-                    batch = self._kind.make(self._law, source, self._n_eval, "eval", place)
-                else:
-                    batch = source[i]
-                n = batch["x"].shape[self._kind.sample_axis]
-                noise = self._method.noise(key, n)
-
-                def score(batch: Batch, noise: PyTree) -> dict[str, jax.Array]:
-                    return self._method.score(state, batch, noise, own["numbers"])
-
-                scores = score_in_pieces(
-                    score, dict(batch), noise, self._kind.sample_axis, self._piece or n
-                )
-                found = reduce_scores(scores, self._method.blocks)
-                if self._kind.tangents is not None and "log_gamma" in scores:
-                    few = batch["x"][:, :RESOLVED_SAMPLES]
-                    gram = self._kind.tangents(self._law, source, few, place)
-                    gamma = jnp.exp(scores["log_gamma"])
-                    found.means["resolvable"] = count_resolvable(gram, gamma)
-                return found
-
-            found = [on_part(i, place) for i, place in enumerate(self._places())]
-            return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
-
-        return map_runs(one, (train, per_run, seeds), self._group)
-
 
 def _wrapped(x: np.ndarray, wrap: int, axis: int) -> np.ndarray:
     """Data sets, [sets, ...], with their first samples repeated at the end."""
     axis = axis if axis < 0 else axis + 1
     return np.concatenate([x, np.take(x, range(wrap), axis=axis)], axis=axis)
-
-
-def _drawn_sizes(sizes: Sizes) -> Sizes:
-    """What an initial state depends on: the data's hidden coordinates are no part of a model."""
-    return sizes._replace(r=0)
 
 
 def _zero_meter(method: Method, n_runs: int) -> dict[str, np.ndarray]:

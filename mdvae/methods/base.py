@@ -48,7 +48,8 @@ class Method(NamedTuple):
         score: (state, batch, noise, numbers) -> {name: array}: arrays by example, [..., batch],
             and scalars, which belong to the model as a whole. An axis over latents is named by
             what stands there: "ratio", [kappa, batch], variance of the encoder over the prior's.
-        logged: the names that `step` returns, in the order of a line of metrics.
+        logged: the names that `step` returns, in the order of a line of metrics; none begins with
+            "eval_", as those of held-out scores do.
         blocks: names of scores by example of which means over blocks of samples are kept, for the
             bootstrap.
         in_own_units: ({name: means of what `step` and `score` return}, log scale, d) -> the same in

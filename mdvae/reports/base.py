@@ -74,13 +74,14 @@ class View:
         """Cells whose active dimensions answer to their manifold.
 
         At a held gamma of a ladder their number is a matter of the level, bad starts are there to
-        fail, and data of several parts have a number for each.
+        fail, data of several parts have a number for each, and some methods count none.
         """
+        uncounted = {row["cell"] for row in self.run.results if row.get("ad_threshold") is None}
         started = {cell.name for cells in self.starts.values() for cell in cells}
         return [
             cell
             for cell in self.run.cells
-            if cell.name not in self.ladder_of and cell.name not in started and len(cell.parts) == 1
+            if cell.name not in {*self.ladder_of, *started, *uncounted} and len(cell.parts) == 1
         ]
 
     @property

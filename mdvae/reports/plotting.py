@@ -155,7 +155,7 @@ def legend_below(figure: Figure, panels: Sequence[Axes], numbered: bool = False)
     """One legend of all panels, under them, in as many columns as the figure is wide for.
 
     Args:
-        numbered: the labels end in "= number", by which they are ordered.
+        numbered: labels that end in "= number" are ordered by it, before others.
     """
     found: dict[str, Any] = {}
     for axes in panels:
@@ -163,7 +163,7 @@ def legend_below(figure: Figure, panels: Sequence[Axes], numbered: bool = False)
             found.setdefault(label, handle)
     labels = list(found)
     if numbered:
-        labels.sort(key=lambda label: float(label.split("= ")[1]))
+        labels.sort(key=lambda label: float(label.partition("= ")[2] or "inf"))
     # A letter of 9 points is about 0.07 inches wide; the sample of a line takes the rest.
     room = int(figure.get_figwidth() / (0.07 * max(map(len, labels), default=1) + 0.5))
     figure.legend(

@@ -169,8 +169,8 @@ def analyse_again(path: Path, config: SweepConfig, devices: Sequence[Device]) ->
     # All of them first: where one cannot be read, nothing is written.
     evaluations = [evaluate_again(job, path, step) for job, step in done]
     if processes.is_first():
-        for (job, _), evaluation in zip(done, evaluations, strict=True):
-            save_results(path, job.runs, evaluation, config)
+        for (job, step), evaluation in zip(done, evaluations, strict=True):
+            save_results(path, job.runs, evaluation, dataclasses.replace(config, steps=step))
         rundir.write_analysis(path, config)
 
 

@@ -103,6 +103,11 @@ def _top(values: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"seeds: {checked['seeds']} from seed {checked['seed']} on passes 2147483647; give less"
         )
+    if checked["eval_every"] % checked["log_every"]:
+        raise ConfigError(
+            f"eval_every: {checked['eval_every']} is not usable; it must be a multiple of"
+            f" log_every = {checked['log_every']}, or 0 for no held-out scores"
+        )
     return checked
 
 

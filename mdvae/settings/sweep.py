@@ -34,6 +34,8 @@ class SweepConfig:
         seeds, seed: how many seeds, and the first of them.
         steps, batch_size: of training; batch_size may be an axis.
         log_every, save_every: steps between lines of metrics, and between checkpoints.
+        eval_every: steps between lines of metrics that have scores on held-out samples too, a
+            multiple of log_every; 0 for none.
         memory_gib: what one device may use; 0 asks the device.
         group_by: sizes (of kappa, d, r) whose every value gets a program of its own, where
             padding to the largest would waste more than compiling again.
@@ -49,6 +51,8 @@ class SweepConfig:
     batch_size: int = static(1_000, fields.whole(1))
     log_every: int = fixed(500, fields.whole(1), decides=False)
     save_every: int = fixed(5_000, fields.whole(1), decides=False)
+    # It decides no run, but what a line of metrics holds: lines of one directory must agree in it.
+    eval_every: int = fixed(0, fields.whole(0))
     memory_gib: float = fixed(0.0, _GIB, decides=False)
     group_by: tuple[str, ...] = fixed((), fields.some_of(LEADING))
     data: Any = dataclasses.field(default_factory=Section)

@@ -83,10 +83,15 @@ class LoadedRun:
 
     @cached_property
     def nelbo_metrics(self) -> list[rundir.Row]:
-        """The lines of `metrics` from when nelbo is what is minimised: after the KL's warm-up."""
+        """The lines of `metrics` from when nelbo is what is minimised: after the KL's warm-up.
+
+        Only of methods that log what the slope of the loss is read off.
+        """
         steps = self.config.steps
         first = {cell.name: (cell.value("kl_warmup") or 0.0) * steps for cell in self.cells}
-        return [line for line in self.metrics if line["step"] > first[line["cell"]]]
+        names = ("nelbo", "recon", "log_gamma")
+        told = [line for line in self.metrics if all(name in line for name in names)]
+        return [line for line in told if line["step"] > first[line["cell"]]]
 
     @cached_property
     def _groups(self) -> tuple[Group, ...]:

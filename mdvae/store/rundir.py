@@ -32,6 +32,8 @@ RESULTS, SUMMARY = "results.csv", "summary.csv"
 SPECTRA, BLOCKS = "spectra.csv", "blocks.csv"
 PARTS, SAMPLE_COUNTS, RESOLVABLE = "parts.csv", "counts.csv", "resolvable.csv"
 CHECKPOINTS, FIGURES, LOCK = "checkpoints", "figures", ".lock"
+# Before the names of scores on held-out samples, in a line of metrics.
+HELD_OUT = "eval_"
 
 
 def write_atomic(path: Path, text: str) -> None:

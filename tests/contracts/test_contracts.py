@@ -55,7 +55,7 @@ def case_config(data, method, networks, optimiser, changes):
     """A small config of some kinds, or None where the changes do not go together."""
     config = default_config(data=data, method=method, networks=networks, optimiser=optimiser)
     config.update({"name": "case", "seeds": 2, "steps": STEPS, "batch_size": BATCH})
-    config.update({"log_every": 4, "save_every": 5})
+    config.update({"log_every": 4, "save_every": 5, "eval_every": 8})
     kinds = {"data": [data], "method": [method], "networks": [networks], "optimiser": [optimiser]}
     known = known_axes(kinds)
     config.grid = {

@@ -7,6 +7,7 @@ train, resume and report it without knowing any of it.
 
 import dataclasses
 import json
+import re
 from typing import NamedTuple
 
 import jax
@@ -14,12 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import runs
 from ml_collections import ConfigDict
 
 import mdvae
 from mdvae import cli, report, sweep
 from mdvae.data.base import EPOCH, DataKind, DataSizes
 from mdvae.engine import runner
+from mdvae.methods import vae
 from mdvae.methods.base import Method, MethodKind, TrainState, networks_of
 from mdvae.networks.base import Diagonal, Networks, NetworksKind
 from mdvae.settings.config import default_config
@@ -184,7 +187,8 @@ def toy_config() -> ConfigDict:
     config = default_config(data="lines", networks="linear", method="turns")
     config.name = "toy"
     config.grid = ConfigDict({"kappa": (1, 3), "d": (3, 5)})
-    config.update({"seeds": 2, "steps": 400, "batch_size": 16, "log_every": 50, "save_every": 100})
+    config.update({"seeds": 2, "steps": 400, "batch_size": 16})
+    config.update({"log_every": 50, "save_every": 100, "eval_every": 100})
     return config
 
 
@@ -234,8 +238,10 @@ def test_own_kinds_train_resume_and_report(registered, config_file, tmp_path, mo
     assert len(run.results) == 8
     assert {row["status"] for row in run.results} == {"ok"}
     assert {tuple(row)[6:10] for row in run.results} == {("status", "steps", "error", "size")}
-    first = json.loads((whole / "metrics.jsonl").read_text().splitlines()[0])
-    assert list(first) == ["cell", "seed", "step", "error", "turn"]
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert list(lines[0]) == ["cell", "seed", "step", "error", "turn"]
+    scored = [line["step"] for line in lines if "eval_error" in line and "eval_size" in line]
+    assert scored == [step for step in (100, 200, 300, 400) for _ in range(8)]
     text = (whole / "report.md").read_text()
     assert "| error |" in " ".join(text.split())
     assert "error and turn over training" in text
@@ -323,3 +329,53 @@ def test_a_kind_of_a_module_is_found_by_its_path(tmp_path, monkeypatch):
     assert cli.USER_ERROR == 2
     with pytest.raises(ConfigError, match=r"^networks\.kind: 'nowhere:x' cannot be imported"):
         run_sweep(path, tmp_path / "v", "--config.networks.kind=nowhere:x")
+
+
+def make_plain(group, steps, networks):
+    """The VAE under other names, and without counts of its dimensions."""
+    method = vae.make(group, steps, networks)
+
+    def step(*arguments):
+        state, info = method.step(*arguments)
+        return state, {"error": info["recon"]}
+
+    def score(*arguments):
+        found = method.score(*arguments)
+        return {"error": found["recon"], "cost": found["nelbo"]}
+
+    return method._replace(step=step, score=score, logged=("error",), blocks=("error",))
+
+
+PLAIN = MethodKind(settings=vae.VAE, make=make_plain, numbers=vae.numbers)
+
+
+def test_methods_of_other_names_stand_in_one_report(tmp_path, monkeypatch):
+    """Nothing is asked of a method that it does not score, and nothing said of it."""
+    METHODS.names()
+    monkeypatch.setitem(METHODS._kinds, "plain", PLAIN)
+    path = tmp_path / "w"
+    flags = ("--config.grid.method=('plain','vae')", "--config.eval_every=40")
+    assert runs.run_sweep(runs.SMALL, path, *flags, figures=True) == 0
+    rows = mdvae.load_run(path).results
+    assert [row["error"] is None for row in rows] == [row["nelbo"] is not None for row in rows]
+    assert [row["ad"] is None for row in rows] == ["plain" in row["cell"] for row in rows]
+    assert not any("plain" in row["cell"] and row["warnings"] for row in rows)
+    text = (path / "report.md").read_text()
+    assert re.search(r"AD = r by the 0.05 rule in \d of 2 ", text)  # the runs of the VAE alone
+    own = text.partition("small: other scores, mean and 95 % interval over 2 seeds.\n\n")[2]
+    header, _, only, end, *_ = own.splitlines()
+    assert [word.strip() for word in header.split("|")[-5:-1]] == [
+        "method",
+        "cost",
+        "error",
+        "runs",
+    ]
+    assert only.split("|")[4].strip() == "plain"
+    assert end == ""
+    assert "![error, nelbo and γ over training]" in text
+    # Without any counts the same scores are the main table.
+    few = "--config.grid.method=('plain',)"
+    assert runs.run_sweep(runs.SMALL, tmp_path / "few", few) == 0
+    main = (tmp_path / "few" / "report.md").read_text()
+    assert re.search(r"\| +cost \| +error \| +runs \|", main)
+    assert "other scores" not in main

@@ -8,8 +8,7 @@ import pytest
 from mdvae.engine.evaluation import (
     BLOCKS,
     block_means,
-    count_above,
-    count_resolvable,
+    mean_scores,
     reduce_scores,
     score_in_pieces,
 )
@@ -59,23 +58,6 @@ def test_blocks_are_means_of_neighbouring_samples_and_leave_none_out(n):
     np.testing.assert_allclose(block_means(jnp.asarray(values)), expected, rtol=1e-5)
 
 
-def test_eigenvalues_above_a_level_are_counted():
-    rng = np.random.default_rng(0)
-    factors = rng.normal(size=(300, 7, 5)) * np.exp(rng.normal(size=(300, 1, 5)))
-    gram = np.einsum("nkr,nlr->nkl", factors, factors)
-    right = np.sum(np.linalg.eigvalsh(gram) > 0.5, axis=1)
-    found = count_above(jnp.asarray(gram, jnp.float32), jnp.float32(0.5))
-    assert np.mean(np.asarray(found) == right) > 0.99  # but for some within rounding of the level
-    assert len(set(right.tolist())) > 3
-
-
-def test_directions_are_resolved_above_ten_gamma():
-    variances = [[0.0, 0.0, 0.0], [0.05, 0.2, 0.11], [0.2, 0.3, 0.15]]
-    gram = jnp.asarray([np.diag(each) for each in variances], jnp.float32)
-    found = count_resolvable(gram, jnp.float32(0.01))
-    np.testing.assert_allclose(found, [1 / 3, 0.0, 1 / 3, 1 / 3], atol=1e-6)
-
-
 def test_means_are_over_samples_and_scalars_stay():
     rng = np.random.default_rng(2)
     scores = {
@@ -91,3 +73,10 @@ def test_means_are_over_samples_and_scalars_stay():
     assert set(found.blocks) == {"b"}
     pairs = np.asarray(scores["b"]).reshape(3, BLOCKS, 2).mean(axis=2)
     np.testing.assert_allclose(found.blocks["b"], pairs, rtol=1e-5)
+
+
+def test_mean_scores_are_those_of_one_number_by_example():
+    scores = {"a": jnp.arange(4.0), "b": jnp.ones((3, 4)), "level": jnp.float32(0.1)}
+    found = mean_scores(scores)
+    assert set(found) == {"a"}
+    assert found["a"] == 1.5

@@ -293,3 +293,36 @@ def test_host_state_restores_on_other_devices(whole):
     runs = moved.slots[: moved.n_runs]
     in_order = [expected[run.cell.name, run.seed][1].means["nelbo"] for run in runs]
     np.testing.assert_allclose(nelbo, in_order, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_devices", [1, 2])
+def test_held_out_scores_are_of_the_first_samples_of_each_part(tiny, monkeypatch, n_devices):
+    """Unions of two and of three manifolds in one program: a run has no more parts than its own."""
+    monkeypatch.setattr("mdvae.engine.evaluation.HELD_OUT_SAMPLES", 40)
+    grid = {"kappa": (3,), "d": (6,), "r": (2, 3)}
+    made = set_up(tiny(grid, seeds=1, model="cvae", data="union"), n_devices=n_devices)
+    (placement,) = made.placements
+    trainer, loaded = made.trainer, made.trainer.load(placement)
+    held_out = trainer.hold_out(loaded)
+    assert [batch["x"].shape[1:] for batch in held_out.batches] == [(6, 13)] * 3
+    state = trainer.chunk(loaded, trainer.init(loaded), 0, 3)
+    found = trainer.score(loaded, held_out, state)
+    assert set(found) == {"nelbo", "recon", "kl"}  # no spectra, no gamma
+    kind, host = kind_of(made.group), take_runs(state, placement.n_runs)
+    for i, run in enumerate(placement.slots[: placement.n_runs]):
+        cell = run.cell
+        method = make_method(Group((cell,), cell.sizes), made.config.steps)
+        own = unpad_like(jax.tree.map(lambda x, i=i: x[i], host.train), true_shapes(method, cell))
+        law, table = kind.law([cell.data], cell.sizes), kind.table(cell.data, run.seed)
+        table = jax.tree.map(lambda column: column[0], stack_tables([table]))
+        noise = method.noise(purpose_key(run.seed, "eval_noise"), 13)
+        numbers = {name: np.float32(value) for name, value in cell_numbers(cell).items()}
+        by_part = []
+        for part in range(len(cell.parts)):
+            batch = jax.tree.map(
+                lambda x: x[:, :13], kind.make(law, table, made.config.data.n_eval, "eval", part)
+            )
+            by_part.append(float(method.score(own, batch, noise, numbers)["nelbo"].mean()))
+        assert found["nelbo"][i] == pytest.approx(np.mean(by_part), rel=1e-4)
+    again = trainer.score(loaded, held_out, state)
+    assert_same(again, found)

@@ -73,6 +73,12 @@ def with_field(path, value):
         ("optimiser.warmup", 1.0, "optimiser.warmup: 1.0 is not usable; it must be a fraction"),
         ("analysis.ad_threshold", 2.0, "analysis.ad_threshold: 2.0 is not usable"),
         ("save_every", 0, "save_every: 0 is not usable"),
+        ("eval_every", -4, "eval_every: -4 is not usable; it must be a whole number, 0 or more"),
+        (
+            "eval_every",
+            6,
+            "eval_every: 6 is not usable; it must be a multiple of log_every = 4, or",
+        ),
         ("memory_gib", -1.0, "memory_gib: -1.0 is not usable"),
         ("name", "a/b", "name: 'a/b' is not usable; it must be a name without '/'"),
         ("protocol", "theirs", "protocol: 'theirs' is not usable; it must be one of mdvae"),
@@ -466,6 +472,8 @@ def test_differences_name_the_field(tiny):
     old, new = tiny(), tiny(steps=13)
     assert differences(old, old) == []
     assert differences(old, new) == ["steps: 12 -> 13"]
+    # Lines of metrics with and without held-out scores do not stand in one directory.
+    assert differences(old, tiny(eval_every=8)) == ["eval_every: 0 -> 8"]
     assert differences(old, tiny(hidden=(9,))) == ["networks.hidden: (8,) -> (9,)"]
     assert differences(old, tiny(data="union")) == ["data.kind: 'manifold' -> 'union'"]
     (only,) = differences(old, tiny(SIZES))
