@@ -17,7 +17,7 @@ from mdvae.engine import machine, processes
 from mdvae.settings.fields import ConfigError
 
 # Two cells of different sizes over three seeds.
-SIX_RUNS = ("--config.grid.d=(5,6)", "--config.seeds=3")
+SIX_RUNS = ("--config.grid.d=(5,6)", "--config.seeds=3", "--config.eval_every=80")
 EXACT = ("cell", "seed", "status", "steps", "ad", "ad_gap")
 
 
@@ -102,6 +102,7 @@ def test_two_processes_equal_one(single, tmp_path):
     assert (tmp_path / "run" / "report.md").is_file()
     assert (tmp_path / "run" / "figures" / "samples.png").is_file()  # needs a checkpoint
     metrics = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert sum("eval_nelbo" in line for line in metrics) == 2 * 6  # at 80 and 120 of 120 steps
     assert len(metrics) == len(set(metrics)) == 3 * 6
     # Each process has written its own rows of the checkpoint.
     (slice_,) = (tmp_path / "run" / "checkpoints").iterdir()
