@@ -19,6 +19,7 @@ from mdvae.reports.plotting import (
     family_title,
     first_of,
     legend_below,
+    say_why,
 )
 from mdvae.reports.sections.dimensions import fraction_text
 from mdvae.reports.tables import Column, Table, fixed, plain, symbol
@@ -216,6 +217,7 @@ def _draw_trajectories(view: View, shown: Sequence[Sequence[Cell]]) -> Figure:
     for line in run.nelbo_metrics:
         logged.setdefault((line["cell"], line["seed"]), []).append(line)
     for column, cells in enumerate(shown):
+        read = False
         for cell in cells:
             mine = dimension[cell.name]
             style = {
@@ -235,8 +237,11 @@ def _draw_trajectories(view: View, shown: Sequence[Sequence[Cell]]) -> Figure:
                     continue
                 points = _local_slopes(log_gamma[first:], 2.0 * nelbo[first:], cell.sizes.d)
                 if points:
+                    read = True
                     panels[1, column].plot(*np.array(points).T, **style, marker=".", markersize=4)
             panels[1, column].axhline(mine, color=colours[mine], linestyle=":", linewidth=0.9)
+        if not read:
+            say_why(panels[1, column], "gamma had not settled")
     for axes in panels[1]:
         axes.set_ylim(0, 1.8 * max(dimensions))
     panels[1, 0].set_ylabel(f"d - local slope (dotted: {_symbol(view)})")

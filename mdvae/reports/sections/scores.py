@@ -18,7 +18,7 @@ KNOWN = {
     *("ad", "expected_ad", "warnings", "nelbo", "recon", "kl", "gamma"),
     *("neg_elbo_paper_units", "kl_paper_units"),
 }
-KNOWN_BEGINNINGS = ("ad_", "gap_", "r_hat_")
+KNOWN_BEGINNINGS = ("ad_", "gap_", "r_hat_", "resolvable")
 
 
 def own_scores(results: Sequence[Row]) -> list[str]:
