@@ -7,7 +7,16 @@ table of real numbers, [rows, columns]; docs/config.md says more. Nothing has to
 dimension. Where the report warns that all latents are active, give more:
 --config.grid.kappa='(50,)'. A file of fewer than 625 rows needs a smaller --config.batch_size.
 
-Run time: RUNTIME on a 2-core CPU.
+Run time: about a minute for 5,000 rows of 20 columns on a 2-core CPU.
+
+How the recipe was found: it is that of Table 1 in fewer steps, with a linear output and batches of
+an eighth of 4,000 rows. Tables of 5,000 rows in R^20, of mean 10 and standard deviation 12, made by
+a layer of tanh or of sigmoids from 4 normal coordinates, have AD = 4 by both rules with each of
+the three or four seeds from 100 to 104 that were tried: after 5,000 and after 10,000 steps of
+batches of 500, and after 10,000 of 1,000. No setting depends on r.
+
+Measured with it: such a table, and the same in units a thousand times as large and as small: AD = 4
+with seeds 0, 1 and 2. A paraboloid of 6 dimensions in R^21 (Mp2 of scikit-dimension): AD = 6.
 """
 
 from ml_collections import ConfigDict

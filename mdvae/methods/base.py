@@ -50,8 +50,8 @@ class Method(NamedTuple):
             what stands there: "ratio", [kappa, batch], variance of the encoder over the prior's.
         logged: the names that `step` returns, in the order of a line of metrics; none begins with
             "eval_", as those of held-out scores do.
-        blocks: names of scores by example of which means over blocks of samples are kept, for the
-            bootstrap.
+        blocks: names of scores by example of which means over blocks of samples are kept: how much
+            they depend on the samples.
         in_own_units: ({name: means of what `step` and `score` return}, log scale, d) -> the same in
             the units of the data, where these are not those of the networks (`data.units`).
     """
