@@ -30,11 +30,10 @@ from mdvae.settings.fields import (
     whole,
 )
 from mdvae.settings.fields import FOUND as FOUND_ROLE
+from mdvae.settings.grid import LEAST_EVALUATED
 from mdvae.settings.registry import DATA
 
 SCALINGS = ("standard", "none")
-# With fewer rows an evaluation tells nothing.
-LEAST_EVAL = 20
 SPLIT_SEED = 0
 
 _ROWS = Rule(
@@ -112,18 +111,19 @@ class Table(NamedTuple):
 def _samples(settings: Any) -> tuple[int, int]:
     """Rows to train on, and rows that are held out."""
     share = settings.n_eval
-    wanted = max(LEAST_EVAL, round(share * settings.rows)) if share < 1 else int(share)
+    wanted = max(LEAST_EVALUATED, round(share * settings.rows)) if share < 1 else int(share)
     return settings.rows - wanted, wanted
 
 
 def _check(settings: Any, named: Any) -> None:
     """Refuses to hold out too few rows, or to leave too few."""
     n_train, n_eval = _samples(settings)
-    least = LEAST_ROWS - LEAST_EVAL
-    if n_eval < LEAST_EVAL or n_train < least:
+    least = LEAST_ROWS - LEAST_EVALUATED
+    if n_eval < LEAST_EVALUATED or n_train < least:
         raise ConfigError(
             f"data.n_eval: {settings.n_eval:g} holds out {n_eval} of {settings.rows} rows and"
-            f" leaves {n_train}; it must hold out {LEAST_EVAL} or more and leave {least} or more"
+            f" leaves {n_train}; it must hold out {LEAST_EVALUATED} or more and leave {least} or"
+            " more"
         )
 
 

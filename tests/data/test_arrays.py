@@ -9,13 +9,13 @@ from conftest import tiny_dict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdvae.data.arrays import LEAST_EVAL, Array
+from mdvae.data.arrays import Array
 from mdvae.data.files import LEAST_ROWS
 from mdvae.data.units import to_networks
 from mdvae.methods.base import cell_numbers
 from mdvae.settings.config import differences, from_json, resolve
 from mdvae.settings.fields import ConfigError
-from mdvae.settings.grid import Part, make_cells
+from mdvae.settings.grid import LEAST_EVALUATED, Part, make_cells
 from mdvae.settings.registry import DATA
 
 KIND = DATA.find("array")
@@ -65,15 +65,15 @@ def test_enough_rows_are_held_out_and_left(n_eval, rows):
     if n_eval >= 1:
         assert held == n_eval
     else:
-        assert abs(held - max(LEAST_EVAL, n_eval * rows)) <= 0.5
+        assert abs(held - max(LEAST_EVALUATED, n_eval * rows)) <= 0.5
     try:
         KIND.check(settings, lambda name: f"data.{name}")
     except ConfigError as error:
         assert "\n" not in str(error)
-        assert held < LEAST_EVAL or n_train < LEAST_ROWS - LEAST_EVAL
+        assert held < LEAST_EVALUATED or n_train < LEAST_ROWS - LEAST_EVALUATED
     else:
-        assert held >= LEAST_EVAL
-        assert n_train >= LEAST_ROWS - LEAST_EVAL
+        assert held >= LEAST_EVALUATED
+        assert n_train >= LEAST_ROWS - LEAST_EVALUATED
 
 
 @pytest.mark.parametrize(
