@@ -83,12 +83,18 @@ class LoadedRun:
 
     @cached_property
     def nelbo_metrics(self) -> list[rundir.Row]:
-        """The lines of `metrics` from when nelbo is what is minimised: after the KL's warm-up.
+        """The lines of `metrics` in which nelbo is what is minimised: after the KL's warm-up.
 
-        Only of methods that log what the slope of the loss is read off.
+        Only of methods that log what the slope of the loss is read off, and of cells whose KL has
+        the weight 1.
         """
         steps = self.config.steps
-        first = {cell.name: (cell.value("kl_warmup") or 0.0) * steps for cell in self.cells}
+        first = {
+            cell.name: (cell.value("kl_warmup") or 0.0) * steps
+            if cell.value("beta") in (None, 1.0)
+            else float("inf")
+            for cell in self.cells
+        }
         names = ("nelbo", "recon", "log_gamma")
         told = [line for line in self.metrics if all(name in line for name in names)]
         return [line for line in told if line["step"] > first[line["cell"]]]

@@ -222,6 +222,13 @@ def row(**changed):
         ({"ad_gap": None}, ["the spectrum has no gap"]),
         ({"kappa": 3}, ["all latents are active, kappa may be too small"]),
         ({"gamma": 0.002}, ["gamma had not settled: Recon / (d gamma) = 0.50"]),
+        (
+            {"gamma": 0.0005},
+            [
+                "on fresh samples Recon is above d gamma, which had not settled or fits the training"
+                " samples more closely: Recon / (d gamma) = 2.00"
+            ],
+        ),
         ({"r_hat_slope": None}, ["no valid window for the loss slope"]),
         ({"r_hat_slope": 5.2}, ["the loss slope and AD (gap) differ: 5.2 and 3"]),
         ({"status": "diverged"}, ["diverged (the loss was not finite)"]),
