@@ -96,8 +96,8 @@ def warnings_of(row: Row, threshold: float, in_ladder: bool = False) -> list[str
             found.append(f"gamma had not settled: Recon / (d gamma) = {settled:.2f}")
         elif settled > 1.0 + 2 * SETTLED_TOLERANCE:
             found.append(
-                "on fresh samples Recon is above d gamma, which had not settled or fits the training"
-                f" samples more closely: Recon / (d gamma) = {settled:.2f}"
+                "on fresh samples Recon is above d gamma, which had not settled or fits the"
+                f" training samples more closely: Recon / (d gamma) = {settled:.2f}"
             )
     if row["parts"] > 1 or row.get("ad") is None:
         # Of several parts the counts are those of parts.csv, one for each; some methods have none.

@@ -20,7 +20,7 @@ class Dimensions(Section):
 
     Attributes:
         ad_threshold: the paper's rule calls a dimension active below this variance ratio.
-        ad_min_gap: least gap between sorted log ratios (nats) that counts as a gap.
+        ad_min_gap: least gap between the sorted log odds of the ratios (nats) that counts as a gap.
         published: name of the table of published numbers to compare with, or "".
     """
 

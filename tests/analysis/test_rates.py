@@ -225,8 +225,8 @@ def row(**changed):
         (
             {"gamma": 0.0005},
             [
-                "on fresh samples Recon is above d gamma, which had not settled or fits the training"
-                " samples more closely: Recon / (d gamma) = 2.00"
+                "on fresh samples Recon is above d gamma, which had not settled or fits the"
+                " training samples more closely: Recon / (d gamma) = 2.00"
             ],
         ),
         ({"r_hat_slope": None}, ["no valid window for the loss slope"]),
