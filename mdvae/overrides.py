@@ -105,7 +105,7 @@ def apply(config: Any, texts: Mapping[str, str]) -> None:
     Raises:
         ConfigError: where there is no field of a name; what was probably meant is said.
     """
-    _make_room(config)
+    room = _make_room(config)
     for path, text in texts.items():
         *above, leaf = path.split(".")
         place: Any = config
@@ -114,6 +114,11 @@ def apply(config: Any, texts: Mapping[str, str]) -> None:
         _inside(config, place, above, leaf)
         with place.ignore_type():
             place[leaf] = read(text, _kind(path))
+    # What nobody has set is to take the default of the kind that was chosen.
+    for place, name in room:
+        if place[name] is None:
+            with place.unlocked():
+                del place[name]
 
 
 def _inside(config: Any, place: Any, above: Sequence[str], name: str) -> Any:
@@ -132,8 +137,13 @@ def _inside(config: Any, place: Any, above: Sequence[str], name: str) -> Any:
     raise unknown("".join(f"{each}." for each in above), name, known)
 
 
-def _make_room(config: Any) -> None:
-    """Adds places for what the command line may give: axes, and fields of other kinds."""
+def _make_room(config: Any) -> list[tuple[Any, str]]:
+    """Adds places for what the command line may give: axes, and fields of other kinds.
+
+    Returns:
+        The places, each a part of the config and a name in it.
+    """
+    room: list[tuple[Any, str]] = []
     kinds = {name: registry.names() for name, registry in SECTIONS.items()}
     axes = known_axes({name: names for name, names in kinds.items() if name != "analysis"})
     with config.unlocked(), config.ignore_type():
@@ -141,13 +151,13 @@ def _make_room(config: Any) -> None:
         named = bool(grid) and all(isinstance(each, ConfigDict) for each in grid.values())
         unnamed = [grid] if isinstance(grid, ConfigDict) else []
         places: list[Any] = list(grid.values()) if named else unnamed
-        for each in places:
-            for axis in axes:
-                if axis not in each:
-                    each[axis] = None
+        room += [(each, axis) for each in places for axis in axes if axis not in each]
         for section, registry in SECTIONS.items():
             mine = config.get(section)
             for kind in kinds[section] if isinstance(mine, ConfigDict) else []:
-                for name in fields_of(registry.find(kind).settings):
-                    if name not in mine:
-                        mine[name] = None
+                names = fields_of(registry.find(kind).settings)
+                room += [(mine, name) for name in names if name not in mine]
+        room = list({(id(place), name): (place, name) for place, name in room}.values())
+        for place, name in room:
+            place[name] = None
+    return room

@@ -23,7 +23,7 @@ from mdvae.settings.registry import SECTIONS
 from mdvae.store import checkpoint, rundir
 
 COLUMNS = (
-    "cell,seed,kappa,d,r,t,status,steps,ad,ad_gap,nelbo,recon,kl,gamma,"
+    "cell,seed,kappa,d,r,t,status,steps,ad,ad_gap,ad_log_gap,nelbo,recon,kl,gamma,"
     "neg_elbo_paper_units,kl_paper_units"
 )
 # What the settings of the analysis have no say in.

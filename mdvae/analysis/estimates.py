@@ -5,6 +5,7 @@ runs at held log gammas, from the ladder that the runs of one cell and seed form
 learned gamma, from the settled end of the run's own training.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from mdvae.analysis.rates import (
     trajectory_rates,
 )
 from mdvae.analysis.statistics import NAN
+from mdvae.settings.grid import Cell
 
 Row = dict[str, Any]
 RunKey = tuple[str, int]
@@ -27,6 +29,25 @@ RESOLVED_SHARE = 0.95
 
 # The columns that estimates from the loss need.
 LOSSES = {"nelbo", "recon", "gamma"}
+
+
+def settled_lines(metrics: Sequence[Row], cells: Sequence[Cell], steps: int) -> list[Row]:
+    """The lines of metrics.jsonl in which nelbo is what is minimised: after the KL's warm-up.
+
+    Only of methods that log what the slope of the loss is read off, and of cells whose KL has the
+    weight 1.
+
+    Args:
+        steps: of the whole training.
+    """
+    first = {
+        cell.name: (cell.value("kl_warmup") or 0.0) * steps
+        if cell.value("beta") in (None, 1.0)
+        else math.inf
+        for cell in cells
+    }
+    told = [line for line in metrics if line.keys() >= {"nelbo", "recon", "log_gamma"}]
+    return [line for line in told if line["step"] > first[line["cell"]]]
 
 
 def family_rates(
@@ -140,7 +161,7 @@ def add_estimates(
     With a learned gamma Recon / gamma is d by construction, so r_hat_recon is left empty there.
 
     Args:
-        metrics: the lines of metrics.jsonl in which nelbo is what is minimised.
+        metrics: the lines of metrics.jsonl; see `settled_lines`.
         spectra: by run; see `family_rates`.
         ladders: cells at several held log gammas, each list by ascending level.
     """

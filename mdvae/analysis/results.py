@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mdvae.analysis import theory
-from mdvae.analysis.estimates import add_estimates
+from mdvae.analysis.estimates import add_estimates, settled_lines
 from mdvae.analysis.rows import (
     LOSSES,
     RunScores,
@@ -119,7 +119,7 @@ def save_results(
     run = load_run(path)
     rows = add_estimates(
         merged(rundir.RESULTS, results),
-        run.nelbo_metrics,
+        settled_lines(run.metrics, cells, config.steps),
         run.mean_spectra,
         theory.ladders(cells),
         config.analysis.ad_threshold,

@@ -82,24 +82,6 @@ class LoadedRun:
         return rundir.read_arrays(self.path / rundir.BLOCKS, ("nelbo", "recon"))
 
     @cached_property
-    def nelbo_metrics(self) -> list[rundir.Row]:
-        """The lines of `metrics` in which nelbo is what is minimised: after the KL's warm-up.
-
-        Only of methods that log what the slope of the loss is read off, and of cells whose KL has
-        the weight 1.
-        """
-        steps = self.config.steps
-        first = {
-            cell.name: (cell.value("kl_warmup") or 0.0) * steps
-            if cell.value("beta") in (None, 1.0)
-            else float("inf")
-            for cell in self.cells
-        }
-        names = ("nelbo", "recon", "log_gamma")
-        told = [line for line in self.metrics if all(name in line for name in names)]
-        return [line for line in told if line["step"] > first[line["cell"]]]
-
-    @cached_property
     def _groups(self) -> tuple[Group, ...]:
         return make_groups(self.cells, self.config.group_by)
 

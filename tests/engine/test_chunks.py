@@ -58,7 +58,7 @@ def numbered_data(order, sample_axis):
     return DataKind(
         settings=Numbered,
         sizes=lambda settings, told: DataSizes(settings.d),
-        samples=lambda settings: (settings.n, 4),
+        samples=lambda settings: (settings.n, 20),
         table=lambda settings, seed: Table(settings.d),
         make=make,
         sample_axis=sample_axis,

@@ -16,7 +16,7 @@ from mdvae.settings.fields import ConfigError, Section, number, required, whole
 from mdvae.settings.grid import Part, Run, make_cells, make_groups
 from mdvae.settings.registry import DATA
 
-N_TRAIN, N_EVAL = 12, 5
+N_TRAIN, N_EVAL = 12, 20
 UNITS = Units(mean=3.0, scale=2.0)
 asked = []
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mdvae.analysis import theory
+from mdvae.analysis.estimates import settled_lines
 from mdvae.analysis.rates import fit_slope, trajectory_rates
 from mdvae.reports.base import Picture, Section, View
 from mdvae.reports.plotting import (
@@ -214,7 +215,7 @@ def _draw_trajectories(view: View, shown: Sequence[Sequence[Cell]]) -> Figure:
     colours = dict(zip(dimensions, colours_of(len(dimensions)), strict=True))
     figure, panels = _two_rows([family_title(cells[0]) for cells in shown])
     logged: dict[tuple[str, int], list[Row]] = {}
-    for line in run.nelbo_metrics:
+    for line in settled_lines(run.metrics, run.cells, run.config.steps):
         logged.setdefault((line["cell"], line["seed"]), []).append(line)
     for column, cells in enumerate(shown):
         read = False

@@ -108,7 +108,9 @@ def _draw(view: View, families: list[list[Cell]], names: list[str]) -> Figure:
             axes.set_yscale("log" if finite and name == "log_gamma" else "linear")
             if not finite:
                 logged = any(len(each.get_xdata()) for each in axes.lines)
-                say_why(axes, "no finite values" if logged else "not logged")
+                begun = any(cell.name in by_cell for cell in cells)
+                absent = "not logged" if begun else "nothing logged yet"
+                say_why(axes, "no finite values" if logged else absent)
         panels[-1, column].set_xlabel("step")
         panels[-1, column].xaxis.set_major_formatter(EngFormatter(sep=""))
     for row, name in enumerate(names):
