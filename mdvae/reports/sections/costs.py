@@ -29,11 +29,12 @@ def _static(cell: Cell) -> dict[str, str]:
 def _tables(view: View) -> list[Table]:
     groups = _groups(view)
     settings = [_static(group.cells[0]) for group in groups]
-    differing = [name for name in settings[0] if len({each.get(name) for each in settings}) > 1]
+    names = dict.fromkeys(name for each in settings for name in each)
+    differing = [name for name in names if len({each.get(name) for each in settings}) > 1]
 
     def shared(row: dict) -> str:
         own = settings[row["group"]]
-        return ", ".join(f"{name} = {own.get(name)}" for name in differing)
+        return ", ".join(f"{name} = {own[name]}" for name in differing if name in own)
 
     columns = [
         plain("d (padded)", lambda row: str(groups[row["group"]].sizes.d)),
