@@ -36,6 +36,7 @@ def test_the_cells_of_the_benchmark_are_those_of_table_1():
     assert len(names) == 18
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("quick_compilation")
 def test_small_benchmark(tmp_path, monkeypatch, capsys):
     def few_samples():

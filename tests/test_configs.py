@@ -154,6 +154,7 @@ def test_quickstart_trains_and_reports(tmp_path, capsys):
     assert "paper AD" in text
 
 
+@pytest.mark.long
 def test_table5_trains_and_reports(tmp_path):
     run, figures, text = swept("table5", tmp_path / "w", "--config.grid.attention=(True,)")
     (cell,) = run.cells
@@ -183,6 +184,7 @@ def test_theorem2_trains_and_has_rates(tmp_path):
     assert [float(row["theory"]) for row in rates] == [16.0, 19.0]
 
 
+@pytest.mark.long
 def test_plane_trains_and_reports(tmp_path):
     run, figures, text = swept("plane", tmp_path / "w", "--config.grid.prior=('learned',)")
     assert "samples.png" in figures

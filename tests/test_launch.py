@@ -61,12 +61,14 @@ def cluster(tmp_path):
     return run
 
 
+@pytest.mark.long
 def test_local(cluster):
     done = cluster("local.sh", SMALL, *SHORT, "--config.seeds=1")
     assert done.returncode == 0, done.stderr
     assert len(mdvae.load_run(cluster.folder / "runs" / "small").results) == 1
 
 
+@pytest.mark.long
 def test_slurm_with_two_tasks_finishes(cluster):
     variables = {"SLURM_NTASKS": "2", "SLURM_JOB_ID": str(os.getpid())}
     done = cluster("slurm.sbatch", SMALL, *SHORT, "--config.seeds=5", **variables)

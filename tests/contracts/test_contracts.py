@@ -10,7 +10,7 @@ import itertools
 import json
 import shutil
 import tempfile
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import jax
@@ -89,6 +89,12 @@ def all_cases():
 
 CASES = all_cases()
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+# Cases of which another one has all and more: a condition, or attention.
+LESSER = ("manifold-vae-mlp-adam-model=cvae", "union-vae-mlp-adam")
+each_trained = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.long] * (name in LESSER)) for name in CASES],
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -191,10 +197,15 @@ def train(cells, seeds, n_devices=1):
     )
 
 
-@each_case
-def test_a_run_is_the_same_alone_and_in_an_ensemble(case):
-    cells = make_cells(resolve(case_config(*case)))
-    trainer, group, together = train(cells, (0, 1), n_devices=2)
+@cache
+def ensemble_of(name):
+    """The runs of a case, of all cells of its first group and two seeds, on two devices."""
+    return train(make_cells(resolve(case_config(*CASES[name]))), (0, 1), n_devices=2)
+
+
+@each_trained
+def test_a_run_is_the_same_alone_and_in_an_ensemble(name):
+    trainer, group, together = ensemble_of(name)
     assert trainer._chunk._cache_size() == 1
     cell = min(group.cells, key=lambda each: each.sizes)
     _, _, alone = train([cell], (1,))
@@ -210,11 +221,12 @@ def test_a_run_is_the_same_alone_and_in_an_ensemble(case):
         close(parts[tuple(slice(n) for n in values.shape)], values)
 
 
-@each_case
-def test_a_chunk_is_a_python_loop(case):
-    cells = make_cells(resolve(case_config(*case)))
-    cell = max(cells, key=lambda each: each.sizes)
-    _, group, found = train([cell], (0,))
+@each_trained
+def test_a_chunk_is_a_python_loop(name):
+    """Of the largest cell, which is not padded."""
+    _, group, found = ensemble_of(name)
+    cell = max(group.cells, key=lambda each: each.sizes)
+    assert cell.sizes == group.sizes
     kind, method = kind_of(group), make_method(group, STEPS)
     n, _ = kind.samples(cell.data)
     data = jax.tree.map(np.asarray, make_batch(cell, cell.sizes, n))
@@ -249,14 +261,15 @@ def test_a_config_survives_json(case):
     ]
 
 
-# The fewest choices of each method and kind of data go through the command.
+# The fewest choices of each method and kind of data go through the command. tests/test_sweep.py
+# interrupts it in more ways, on manifolds.
 KILLED: dict = {}
 for name, case in CASES.items():
-    KILLED.setdefault(case[:2], (name, case))
-KILLED = dict(KILLED.values())
+    marks = [pytest.mark.long] if KILLED else []
+    KILLED.setdefault(case[:2], pytest.param(case, id=name, marks=marks))
 
 
-@pytest.mark.parametrize("case", KILLED.values(), ids=KILLED)
+@pytest.mark.parametrize("case", KILLED.values())
 def test_killed_and_resumed_is_undisturbed(case, tmp_path, monkeypatch):
     def run(path):
         monkeypatch.setattr(sweep.cli, "load_config", lambda _: case_config(*case))

@@ -302,6 +302,7 @@ def test_own_fields_are_axes_with_rules(registered, config_file, tmp_path):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_kind_of_a_module_is_found_by_its_path(tmp_path, monkeypatch):
     (tmp_path / "my_models.py").write_text(
         "import dataclasses\n"
@@ -349,6 +350,7 @@ def make_plain(group, steps, networks):
 PLAIN = MethodKind(settings=vae.VAE, make=make_plain, numbers=vae.numbers)
 
 
+@pytest.mark.long
 def test_methods_of_other_names_stand_in_one_report(tmp_path, monkeypatch):
     """Nothing is asked of a method that it does not score, and nothing said of it."""
     METHODS.names()

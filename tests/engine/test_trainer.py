@@ -105,6 +105,7 @@ def alone_and_among(found, made):
     return (state, evaluation), (unpad_like(among.train, true), evaluation_among)
 
 
+@pytest.mark.long
 def test_a_cvae_does_not_depend_on_its_sweep(conditional, tiny):
     """The cell of the narrowest condition alone; another is compared with a Python loop below."""
     _, found = conditional
@@ -295,12 +296,11 @@ def test_host_state_restores_on_other_devices(whole):
     np.testing.assert_allclose(nelbo, in_order, rtol=1e-4)
 
 
-@pytest.mark.parametrize("n_devices", [1, 2])
-def test_held_out_scores_are_of_the_first_samples_of_each_part(tiny, monkeypatch, n_devices):
+def test_held_out_scores_are_of_the_first_samples_of_each_part(tiny, monkeypatch):
     """Unions of two and of three manifolds in one program: a run has no more parts than its own."""
     monkeypatch.setattr("mdvae.engine.evaluation.HELD_OUT_SAMPLES", 40)
     grid = {"kappa": (3,), "d": (6,), "r": (2, 3)}
-    made = set_up(tiny(grid, seeds=1, model="cvae", data="union"), n_devices=n_devices)
+    made = set_up(tiny(grid, seeds=1, model="cvae", data="union"), n_devices=2)
     (placement,) = made.placements
     trainer, loaded = made.trainer, made.trainer.load(placement)
     held_out = trainer.hold_out(loaded)

@@ -139,6 +139,7 @@ def test_loss_under_a_learned_prior_is_the_closed_form(tiny, quick_compilation):
     np.testing.assert_array_equal(np.argmax(found["active"], axis=0), counts)
 
 
+@pytest.mark.long
 def test_condition_that_tells_all_leaves_nothing_to_encode(tiny):
     """t = r: x is a function of c, and every latent stays at its prior (Theorem 2)."""
     grid = {"kappa": (4,), "d": (6,), "r": (2,), "t": (2,)}
