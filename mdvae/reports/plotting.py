@@ -109,7 +109,7 @@ def plot_ad(
 ) -> None:
     """Means and intervals of AD by both rules, filled and hollow, and the published AD as crosses.
 
-    Under a mean of fewer runs than there are stands of how many it is.
+    A mean of fewer runs than there are says of how many it is: above it, by the gap rule below it.
 
     Args:
         places: of the rows along x.
@@ -120,9 +120,9 @@ def plot_ad(
         label: goes before the rules' names in the legend.
     """
     colour = colours_of(2)[0] if colour is None else colour
-    for rule, shift, fill, name in (
-        ("ad", offset - apart / 2, colour, f"AD ({threshold:g})"),
-        ("ad_gap", offset + apart / 2, "white", "AD (gap)"),
+    for rule, shift, fill, name, above in (
+        ("ad", offset - apart / 2, colour, f"AD ({threshold:g})", 7),
+        ("ad_gap", offset + apart / 2, "white", "AD (gap)", -12),
     ):
         means = np.array([row[f"{rule}_mean"] for row in rows], float)
         lows = np.array([row[f"{rule}_low"] for row in rows], float)
@@ -141,7 +141,7 @@ def plot_ad(
         for place, mean, row in zip(places + shift, means, rows, strict=True):
             found = row[f"{rule}_n"]
             if 0 < found < row["runs"]:  # the others diverged, or have no gap
-                near = {"textcoords": "offset points", "xytext": (0, -12), "ha": "center"}
+                near = {"textcoords": "offset points", "xytext": (0, above), "ha": "center"}
                 axes.annotate(f"{found}/{row['runs']}", (place, mean), fontsize=6, **near)
     paper = [(place, row["paper_ad"]) for place, row in zip(places, rows, strict=True)]
     paper = [pair for pair in paper if pair[1] is not None]

@@ -92,6 +92,11 @@ def mean_text(row: Mapping[str, Any], name: str, decimals: int = 1) -> str:
     return fixed(row[f"{name}_mean"], decimals) + _of_how_many(row, name)
 
 
+def digits_text(row: Mapping[str, Any], name: str) -> str:
+    """`mean_text` of a size that is not known beforehand."""
+    return number(row[f"{name}_mean"]) + _of_how_many(row, name)
+
+
 def with_digits(row: Mapping[str, Any], name: str) -> str:
     """`with_interval` of a size that is not known beforehand."""
     mean = number(row[f"{name}_mean"])

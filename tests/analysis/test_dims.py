@@ -63,6 +63,12 @@ PLANTED = {
         8,
         None,
     ),
+    "a paraboloid, one direction far longer than the others": (
+        [3.2e-6, 1.5e-4, 1.6e-4, 1.7e-4, 1.8e-4, 1.87e-4, 0.9956, *[0.999] * 14],
+        6,
+        None,
+    ),
+    "the same at a larger gamma": ([3.2e-4, 0.02, 0.02, 0.03, 0.03, 0.04, *[1.0] * 15], 6, 1),
     "active ones far apart": ([1e-5, 1e-4, 1e-3, 0.02, 1.0, 0.99], 4, None),
     "all in use": ([0.001, 0.002, 0.01], 3, 3),
     "none in use": ([0.97, 0.98, 1.0, 1.0], 0, None),

@@ -259,4 +259,7 @@ def test_means_over_some_of_the_runs_say_so(tmp_path):
     _, text = reported(path)
     (row,) = main_table(text)
     assert row["AD (0.05)"] == row["AD (gap)"] == "2.0 (1 of 2)"
+    means = [value for name, value in row.items() if re.match("AD .*[^d]$|-ELBO|KL|Recon|γ", name)]
+    assert len(means) == 6
+    assert all(value.endswith(" (1 of 2)") for value in means)
     assert row["AD (gap) as expected"] == "1/2"

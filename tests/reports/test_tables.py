@@ -6,6 +6,7 @@ from mdvae.analysis.summary import published_rows
 from mdvae.reports.tables import (
     Column,
     axis_columns,
+    digits_text,
     latex_table,
     markdown_table,
     mean_text,
@@ -44,6 +45,7 @@ def test_a_mean_says_of_how_many_runs_it_is(found, interval, mean, digits):
     assert with_interval(row, "ad", 1) == interval
     assert mean_text(row, "ad") == mean
     assert with_digits(row, "ad") == digits
+    assert digits_text(row, "ad") == digits.replace(" ± 0.50", "")
     nothing = {"runs": 5, "ad_mean": None, "ad_low": None, "ad_high": None, "ad_n": 0}
     assert with_interval(nothing, "ad", 1) == mean_text(nothing, "ad") == "–"
     one = {**row, "ad_low": float("nan"), "ad_high": float("nan"), "ad_n": 1}

@@ -27,6 +27,7 @@ from mdvae.reports.tables import (
     Column,
     Table,
     axis_columns,
+    digits_text,
     fixed,
     fraction,
     mean_text,
@@ -100,7 +101,7 @@ def columns(run: LoadedRun, rows: Sequence[Row]) -> list[Column]:
         if any(fixed(row.get(f"{name}_mean"), 1) != "–" for row in rows):
             found.append(Column(title, latex, lambda row, name=name: with_interval(row, name, 1)))
     if "gamma_mean" in rows[0]:
-        found.append(Column("γ", r"$\gamma$", lambda row: number(row["gamma_mean"])))
+        found.append(Column("γ", r"$\gamma$", lambda row: digits_text(row, "gamma")))
     return found
 
 
@@ -126,7 +127,7 @@ def _loss_columns(has: Callable[[str], bool]) -> list[Column]:
     )
     if has("paper_kl"):
         found.append(plain("paper KL", lambda row: fixed(row["paper_kl"], 1)))
-    found.append(plain("Recon", lambda row: number(row["recon_mean"])))
+    found.append(plain("Recon", lambda row: digits_text(row, "recon")))
     if has("paper_recon"):
         found.append(plain("paper Recon", lambda row: number(row["paper_recon"])))
     return found
