@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 
 from mdvae.data.base import FEATURE_MAJOR, Batch
 from mdvae.methods.base import Method, MethodKind, Numbers, TrainState, networks_of
-from mdvae.methods.objective import LOG_2PI
+from mdvae.methods.objective import LOG_2PI, in_own_units
 from mdvae.networks.base import Diagonal, Networks, Params, Stats
 from mdvae.settings.config import default_config
 from mdvae.settings.fields import NUMBER_RULE, ConfigError, Section, number, static, whole
@@ -129,7 +129,16 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         score=score,
         logged=("bound", "nelbo", "recon", "log_gamma"),
         blocks=("nelbo", "recon", "ratio"),
+        in_own_units=own_units,
     )
+
+
+def own_units(values: dict[str, Any], log_scale: float, d: int) -> dict[str, Any]:
+    """Means of losses in the units of the data; the bound has those of the nelbo."""
+    converted = in_own_units(values, log_scale, d)
+    if "bound" in values:
+        converted["bound"] = in_own_units({"nelbo": values["bound"]}, log_scale, d)["nelbo"]
+    return converted
 
 
 def check(cell: Cell, named: Named) -> None:

@@ -105,7 +105,7 @@ def apply(config: Any, texts: Mapping[str, str]) -> None:
     Raises:
         ConfigError: where there is no field of a name; what was probably meant is said.
     """
-    room = _make_room(config)
+    room = _make_room(config, texts)
     for path, text in texts.items():
         *above, leaf = path.split(".")
         place: Any = config
@@ -137,15 +137,28 @@ def _inside(config: Any, place: Any, above: Sequence[str], name: str) -> Any:
     raise unknown("".join(f"{each}." for each in above), name, known)
 
 
-def _make_room(config: Any) -> list[tuple[Any, str]]:
+def _make_room(config: Any, texts: Mapping[str, str]) -> list[tuple[Any, str]]:
     """Adds places for what the command line may give: axes, and fields of other kinds.
+
+    Fields that are no axes have a place in a grid where they are given there, so that it is said
+    what they are.
 
     Returns:
         The places, each a part of the config and a name in it.
     """
     room: list[tuple[Any, str]] = []
     kinds = {name: registry.names() for name, registry in SECTIONS.items()}
-    axes = known_axes({name: names for name, names in kinds.items() if name != "analysis"})
+    fields = {
+        field
+        for section, registry in SECTIONS.items()
+        for kind in kinds[section]
+        for field in fields_of(registry.find(kind).settings)
+    }
+    given = [path.rpartition(".") for path in texts]
+    axes = [
+        *known_axes({name: names for name, names in kinds.items() if name != "analysis"}),
+        *(leaf for above, _, leaf in given if above.split(".")[0] == "grid" and leaf in fields),
+    ]
     with config.unlocked(), config.ignore_type():
         grid: Any = config.get("grid")
         named = bool(grid) and all(isinstance(each, ConfigDict) for each in grid.values())

@@ -171,6 +171,23 @@ def test_data_beyond_the_reach_of_the_decoder_are_told(whole, folder, capsys):
     assert "warning: the decoder" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--config.grid.d=5", "grid.d: is found with data.kind 'array', not set; leave it out"),
+        (
+            "--config.grid.scaling=none",
+            "grid.scaling: is one for the whole sweep and no axis; set data.scaling",
+        ),
+    ],
+)
+def test_what_is_no_axis(folder, flag, message):
+    path = f"--config.data.path={folder / 'x.npy'}"
+    with pytest.raises(ConfigError) as caught:
+        sweep.parse(["sweep", f"--config={CONFIG}", path, flag])
+    assert str(caught.value) == message
+
+
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys):
     np.save(tmp_path / "x.npy", np.array([{"a": 1}] * 200), allow_pickle=True)
     argv = ["sweep", f"--config={CONFIG}", f"--config.data.path={tmp_path / 'x.npy'}"]

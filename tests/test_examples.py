@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import contracts.test_contracts as contracts
+import numpy as np
 import pytest
 from runs import SMALL as SMALL_CONFIG
 from runs import run_sweep
@@ -144,7 +145,27 @@ def test_methods_stand_beside_each_other(tmp_path):
     assert "method = examples.iwae:iwae, samples = 5 |" in text  # among the costs, no field of vae
 
 
-def test_a_kind_can_be_chosen_beside_any_config():
-    flags = ("--config.networks.kind=examples.residual:residual", "--config.networks.width=16")
+@pytest.mark.parametrize("behind", ["=", " "])
+def test_a_kind_can_be_chosen_beside_a_config(behind):
+    chosen = f"--config.networks.kind{behind}examples.residual:residual".split()
+    flags = (*chosen, "--config.networks.width=16")
     config = sweep.parse(["sweep", "--config=configs/synthetic.py", *flags]).config
     assert {cell.networks.width for cell in make_cells(config)} == {16}
+    assert {cell.networks.blocks for cell in make_cells(config)} == {2}  # its own default
+
+
+def test_iwae_reports_in_the_units_of_a_table(tmp_path):
+    """A thousand times a table: nelbo and the bound grow by d log 1000, Recon by its square."""
+    x = np.random.default_rng(0).normal(5.0, 2.0, (300, 3)) @ np.diag([1.0, 0.5, 0.01])
+    flags = ("--config.method.kind=examples.iwae:iwae", "--config.grid.kappa=(2,)")
+    rows = []
+    for name, factor in (("one", 1.0), ("thousand", 1e3)):
+        np.save(tmp_path / f"{name}.npy", factor * x)
+        own = (f"--config.data.path={tmp_path / name}.npy", "--config.data.n_eval=60")
+        short = [flag for flag in SMALL if "data" not in flag]
+        assert run_sweep("configs/array.py", tmp_path / name, *short, *flags, *own) == 0
+        rows.append(mdvae.load_run(tmp_path / name).results[0])
+    for name in ("nelbo", "bound"):
+        shift = rows[1][name] - rows[0][name]
+        assert shift == pytest.approx(3 * np.log(1e3), rel=1e-4)
+    assert rows[1]["recon"] / rows[0]["recon"] == pytest.approx(1e6, rel=1e-3)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mdvae.analysis import theory
 from mdvae.analysis.rates import (
     SETTLED_TOLERANCE,
     LadderRates,
@@ -42,7 +43,7 @@ def settled_lines(metrics: Sequence[Row], cells: Sequence[Cell], steps: int) -> 
     """
     first = {
         cell.name: (cell.value("kl_warmup") or 0.0) * steps
-        if cell.value("beta") in (None, 1.0)
+        if theory.has_full_kl(cell)
         else math.inf
         for cell in cells
     }
@@ -91,7 +92,9 @@ def family_rates(
     return rates, whole
 
 
-def warnings_of(row: Row, threshold: float, in_ladder: bool = False) -> list[str]:
+def warnings_of(
+    row: Row, threshold: float, in_ladder: bool = False, has_trajectory: bool = True
+) -> list[str]:
     """What a reader should know before trusting the dimension of a run, in plain words.
 
     Each is a phrase, or "a phrase: the numbers". Columns that a method does not have are passed
@@ -100,6 +103,7 @@ def warnings_of(row: Row, threshold: float, in_ladder: bool = False) -> list[str
     Args:
         in_ladder: whether the run is at one of several held log gammas; the number of active
             dimensions is then a matter of the level.
+        has_trajectory: whether there are lines off which the slope of the loss can be read.
     """
     if row["status"] != "ok":
         return ["diverged (the loss was not finite)"]
@@ -107,7 +111,7 @@ def warnings_of(row: Row, threshold: float, in_ladder: bool = False) -> list[str
     r_hat = row.get("r_hat_slope")
     unknown = r_hat is None or not np.isfinite(r_hat)
     learned = row.get("log_gamma") is None
-    sloped = has_losses and (learned or in_ladder)
+    sloped = has_losses and ((learned and has_trajectory) or in_ladder)
     found = ["no valid window for the loss slope"] if unknown and sloped else []
     if in_ladder:
         return found
@@ -193,6 +197,6 @@ def add_estimates(
         row = {k: v for k, v in row.items() if k != "warnings"}
         if row.keys() >= LOSSES:
             row |= {"r_hat_slope": slope, "r_hat_recon": recon}
-        warnings = warnings_of(row, threshold, row["cell"] in members)
+        warnings = warnings_of(row, threshold, row["cell"] in members, key in logged)
         done.append({**row, "warnings": "; ".join(warnings)})
     return done

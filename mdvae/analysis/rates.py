@@ -81,12 +81,10 @@ class TrajectoryRates(NamedTuple):
 
     Attributes:
         first: index of the first step of the settled end, or None where there is none.
-        span: change of log gamma over it.
         r_hat: d minus the slope of 2 nelbo in log gamma over it; nan where there is none.
     """
 
     first: int | None
-    span: float
     r_hat: float
 
 
@@ -137,19 +135,21 @@ def select_window(levels: np.ndarray, log_recon_SL: np.ndarray) -> Window | None
 def split_variances(ratios_LK: np.ndarray, min_gap: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean log variance ratio of the active and of the inactive latents at each level.
 
-    Active are those below the largest gap; nan where there is none, or none inactive.
+    Active are those below the largest gap; nan where there is no gap, or no latent of the kind.
     """
     active, inactive = [], []
     for ratios_K in ratios_LK:
-        ad = largest_gap(ratios_K, min_gap).ad or 0
+        ad = largest_gap(ratios_K, min_gap).ad
         logs = np.sort(np.log(ratios_K))
         active.append(logs[:ad].mean() if ad else NAN)
-        inactive.append(logs[ad:].mean() if ad < len(logs) else NAN)
+        inactive.append(NAN if ad is None or ad == len(logs) else logs[ad:].mean())
     return np.array(active), np.array(inactive)
 
 
 def _over_seeds(values_S: np.ndarray) -> Estimate:
-    """Mean and interval by Student's t of one value a seed."""
+    """Mean and interval by Student's t of one value a seed; unknown where any seed has none."""
+    if not np.all(np.isfinite(values_S)):
+        return UNKNOWN
     found = mean_interval(values_S)
     return Estimate(found.mean, found.low, found.high)
 
@@ -236,9 +236,8 @@ def trajectory_rates(
     off = np.abs(smooth - 1.0) > SETTLED_TOLERANCE
     first = int(np.flatnonzero(off)[-1]) + 1 if np.any(off) else 0
     if len(log_gamma) - first < MIN_LEVELS:
-        return TrajectoryRates(None, 0.0, NAN)
+        return TrajectoryRates(None, NAN)
     x, y = log_gamma[first:], 2.0 * nelbo[first:]
-    span = float(np.ptp(x))
-    if not span >= MIN_SPAN:
-        return TrajectoryRates(None, span, NAN)
-    return TrajectoryRates(first, span, float(d - fit_slope(x, y)))
+    if not np.ptp(x) >= MIN_SPAN:
+        return TrajectoryRates(None, NAN)
+    return TrajectoryRates(first, float(d - fit_slope(x, y)))

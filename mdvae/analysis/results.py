@@ -119,7 +119,7 @@ def save_results(
     run = load_run(path)
     rows = add_estimates(
         merged(rundir.RESULTS, results),
-        settled_lines(run.metrics, cells, config.steps),
+        settled_lines(run.metrics, cells, run.config.steps),
         run.mean_spectra,
         theory.ladders(cells),
         config.analysis.ad_threshold,

@@ -53,6 +53,11 @@ def told_dimensions(cell: Cell) -> int | None:
     return max(part.told for part in cell.parts) if has_truth else None
 
 
+def has_full_kl(cell: Cell) -> bool:
+    """Whether the KL counts in full in the loss, as in the theorems."""
+    return cell.value("beta") in (None, 1.0)
+
+
 def has_noise(cell: Cell) -> bool:
     """Whether samples lie off the manifold."""
     return any(part.noise > 0 for part in cell.parts)
@@ -65,17 +70,20 @@ def fills_space(cell: Cell) -> bool:
 
 def in_theorem(cell: Cell) -> bool:
     """Whether Theorem 1 or 2 covers a cell: kappa >= r, r < d or a condition, no noise, beta 1."""
-    if cell.value("beta") not in (None, 1.0):
-        return False
     r = manifold_dimension(cell)
-    if r is None or len(cell.parts) > 1 or has_noise(cell) or cell.sizes.kappa < r:
+    if not has_full_kl(cell) or len(cell.parts) > 1 or has_noise(cell):
+        return False
+    if r is None or cell.sizes.kappa < r:
         return False
     return r < cell.sizes.d or bool(cell.is_told and told_dimensions(cell))
 
 
 def ladders(cells: Sequence[Cell]) -> dict[str, list[str]]:
-    """Names of cells at several held log gammas and else alike; each list by ascending level."""
-    found = families(cells, "log_gamma")
+    """Names of cells at several held log gammas and else alike; each list by ascending level.
+
+    Cells whose KL has a weight other than 1 form none: their Recon / gamma does not tend to r.
+    """
+    found = families([cell for cell in cells if has_full_kl(cell)], "log_gamma")
     return {name: [cell.name for cell in members] for name, members in found.items()}
 
 

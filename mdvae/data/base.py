@@ -77,9 +77,10 @@ class DataKind(NamedTuple):
         order: WINDOW, neighbours from a random place on, for samples that are independent anyway;
             EPOCH, each sample once in a random order before any comes again.
         traced: see `make`.
-        tangents: (law, table, x, part) -> [n, k, k], matrices whose eigenvalues are how much x
+        tangents: (law, table, x, part) -> [n, r, r], matrices whose eigenvalues are how much x
             varies, near each sample, along each direction of its manifold that the networks are not
-            told, or 0; None where no manifold is known. `x` and `part` are those of `make`.
+            told, and 0 for other entries of the padded r; None where no manifold is known. `x` and
+            `part` are those of `make`.
         units: settings -> `Units` of x; data that are traced are seen as they are.
         check: (settings, named) raises a ConfigError for settings that do not go together;
             `named` says what the user calls a field.

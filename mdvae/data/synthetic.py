@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 COMPONENTS = 5
 
@@ -111,11 +112,12 @@ def sample(key: jax.Array, manifold: Manifold, n: int) -> tuple[jax.Array, jax.A
 
 
 def tangent_gram(manifold: Manifold, x_DN: jax.Array, keep_R: jax.Array) -> jax.Array:
-    """How much x varies along each direction of the manifold near each sample, [n, k, k].
+    """How much x varies along each direction of the manifold near each sample, [n, r, r].
 
     The eigenvalues that are not 0 are the squared singular values of the Jacobian
     dx/du = diag(x (1 - x)) G^T times a root of the covariance of u, pooled over the mixture: the
-    variances of the linear manifold that touches this one.
+    variances of the linear manifold that touches this one. The root is square: a wider one would
+    add eigenvalues of 0 that rounding makes larger than a small gamma.
 
     Args:
         x_DN: on the manifold.
@@ -124,17 +126,35 @@ def tangent_gram(manifold: Manifold, x_DN: jax.Array, keep_R: jax.Array) -> jax.
     weights_M, means_RM = manifold.weights_M, manifold.means_RM
     centred_RM = means_RM - (means_RM @ weights_M)[:, None]
     within_R = manifold.scales_RM**2 @ weights_M + manifold.noise_R**2
-    # Within components, and between them: root root^T is the covariance of u.
-    root_RK = jnp.concatenate(
-        [jnp.diag(jnp.sqrt(within_R)), centred_RM * jnp.sqrt(weights_M)[None, :]], axis=1
+    # Within components, and between them.
+    covariance_RR = jnp.diag(within_R) + jnp.dot(
+        centred_RM * weights_M[None, :], centred_RM.T, precision="highest"
     )
-    directions_DK = jnp.dot(
-        manifold.projection_RD.T, root_RK * keep_R[:, None], precision="highest"
-    )
+    root_RR = lower_root(covariance_RR * keep_R[:, None] * keep_R[None, :])
+    directions_DR = jnp.dot(manifold.projection_RD.T, root_RR, precision="highest")
     slope_DN = x_DN * (1.0 - x_DN)
     return jnp.einsum(
-        "dn,dk,dl->nkl", slope_DN**2, directions_DK, directions_DK, precision="highest"
+        "dn,dk,dl->nkl", slope_DN**2, directions_DR, directions_DR, precision="highest"
     )
+
+
+def lower_root(covariance_RR: jax.Array) -> jax.Array:
+    """The lower triangular L with L L^T a covariance, of which rows and columns may be 0.
+
+    (LAPACK's is for definite matrices alone.)
+    """
+
+    def eliminate(j: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        rest_RR, root_RR = carry
+        column_R = lax.dynamic_index_in_dim(rest_RR, j, axis=1, keepdims=False)
+        pivot = lax.dynamic_index_in_dim(column_R, j, keepdims=False)
+        column_R = jnp.where(pivot > 0.0, column_R * lax.rsqrt(pivot), 0.0)
+        root_RR = lax.dynamic_update_index_in_dim(root_RR, column_R, j, axis=1)
+        return rest_RR - column_R[:, None] * column_R[None, :], root_RR
+
+    r_max = covariance_RR.shape[0]
+    start = (covariance_RR, jnp.zeros_like(covariance_RR))
+    return lax.fori_loop(jnp.int32(0), jnp.int32(r_max), eliminate, start)[1]
 
 
 def add_noise(

@@ -40,7 +40,8 @@ def count_resolvable(gram_NKK: jax.Array, gamma: jax.Array) -> jax.Array:
         gram_NKK: see `data.base.DataKind.tangents`.
 
     Returns:
-        For 0 to k directions, [k + 1].
+        For 0 to k directions, [k + 1]; nan of a model that diverged.
     """
     count_N = count_above(gram_NKK, RESOLVED * gamma)
-    return jnp.mean(jax.nn.one_hot(count_N, gram_NKK.shape[-1] + 1), axis=0)
+    fractions = jnp.mean(jax.nn.one_hot(count_N, gram_NKK.shape[-1] + 1), axis=0)
+    return jnp.where(jnp.isfinite(gamma), fractions, jnp.nan)

@@ -17,7 +17,9 @@ from mdvae.reports.tables import (
     with_digits,
     with_interval,
 )
+from mdvae.settings.fields import FOUND, fields_of
 from mdvae.settings.grid import format_axis
+from mdvae.settings.registry import SECTIONS
 from mdvae.store import rundir
 from mdvae.store.loading import load_run
 from mdvae.store.rundir import Row
@@ -61,7 +63,13 @@ def _open(letter: str, path: Path) -> Side:
     # Data of several parts have dimensions of their own, so a number for all of them says nothing.
     rows: dict[Place, Row] = {(row["cell"], None): row for row in view.rows if row["parts"] == 1}
     rows |= {(row["cell"], row["part"]): row for row in view.by_part}
-    values = view.run.config.to_json()
+    config = view.run.config
+    values = config.to_json()
+    for section in SECTIONS:
+        # A whole line for each column of a table, and nothing that anyone has set.
+        for name, field in fields_of(getattr(config, section)).items():
+            if field.role == FOUND and not field.decides:
+                del values[section][name]
     settings = dict(_leaves({"grid": values.pop("grids"), **values}))
     return Side(letter, path, view, rows, settings)
 
@@ -112,12 +120,15 @@ def _value_columns(sides: Sequence[Side]) -> list[Column]:
         threshold = f" ({side.view.threshold})" if name == "ad" else ""
         return plain(f"{side.letter}: {title}{threshold}{end}", text)
 
+    has_truth = any(
+        row.get("expected_ad") is not None for side in sides for row in side.rows.values()
+    )
     columns = []
     for name, title in _quantities(sides).items():
         show = partial(with_interval, name=name, decimals=1) if name in DECIMAL else None
         show = show or partial(with_digits, name=name)
         columns += [column(side, title, name, show) for side in sides]
-        if name in ("ad", "ad_gap"):
+        if name in ("ad", "ad_gap") and has_truth:
             hits = partial(fraction, rule=name)
             columns += [column(side, title, name, hits, " as expected") for side in sides]
     return columns

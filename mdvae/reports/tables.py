@@ -107,9 +107,9 @@ def with_digits(row: Mapping[str, Any], name: str) -> str:
 
 
 def fraction(row: Mapping[str, Any], rule: str) -> str:
-    """How many of a cell's runs have the expected dimension."""
+    """How many of a cell's runs have the expected dimension; a dash where none is expected."""
     runs = row["runs"]
-    if runs == 0:
+    if runs == 0 or row["expected_ad"] is None:
         return "–"
     return f"{round((row[f'{rule}_correct'] or 0) * runs)}/{runs}"
 
@@ -151,7 +151,8 @@ def latex_table(columns: Sequence[Column], rows: Sequence[Row], caption: str) ->
     """A table for booktabs."""
 
     def escape(text: str) -> str:
-        return text.replace("±", r"$\pm$").replace("–", "--").replace("_", r"\_")
+        text = text.replace("±", r"$\pm$").replace("–", "--")
+        return text.replace("_", r"\_").replace("%", r"\%")
 
     body = [" & ".join(escape(column.text(row)) for column in columns) + r" \\" for row in rows]
     return "\n".join(

@@ -110,7 +110,7 @@ def _axes(path: str, axes: Mapping[str, Any], sections: Mapping[str, Section]) -
     checked: Axes = {}
     for name, given in axes.items():
         if name not in known:
-            raise unknown(f"{path}.", name, known)
+            raise _no_axis(path, name, sections, known)
         values = tuple(
             check(f"{path}.{name}", known[name].field, value)
             for value in _values(f"{path}.{name}", given)
@@ -123,6 +123,23 @@ def _axes(path: str, axes: Mapping[str, Any], sections: Mapping[str, Section]) -
         if axis.field.required and not given:
             raise ConfigError(f"{path}.{name}: missing; give at least one value, such as (20,)")
     return {name: checked[name] for name in known if name in checked}
+
+
+def _no_axis(
+    path: str, name: str, sections: Mapping[str, Section], known: Mapping[str, Axis]
+) -> ConfigError:
+    """The error for an axis that there is not: a field of another role, or a wrong name."""
+    for section, own in sections.items():
+        field = fields_of(own).get(name)
+        if field is not None and field.role == FOUND:
+            return ConfigError(
+                f"{path}.{name}: is found with {section}.kind {own.kind!r}, not set; leave it out"
+            )
+        if field is not None:
+            return ConfigError(
+                f"{path}.{name}: is one for the whole sweep and no axis; set {section}.{name}"
+            )
+    return unknown(f"{path}.", name, known)
 
 
 def check_grid(grid: Any, sections: Mapping[str, Section]) -> dict[str, Axes]:

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdvae.analysis.estimates import add_estimates, family_rates, warnings_of
+from mdvae.analysis.estimates import add_estimates, family_rates, settled_lines, warnings_of
 from mdvae.analysis.rates import (
     TOTAL_TOLERANCE,
     fit_slope,
     ladder_rates,
     select_window,
+    split_variances,
     trajectory_rates,
 )
 from mdvae.analysis.theory import ladders
@@ -179,7 +180,6 @@ def test_trajectory_reads_the_settled_end():
     rates = trajectory_rates(*trajectory())
     assert rates.first == 30
     assert rates.r_hat == pytest.approx(3.0)
-    assert rates.span == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("changed", [{"settled": 2}, {"span": 0.1}])
@@ -276,6 +276,27 @@ def test_estimates_of_a_ladder_and_of_a_trajectory(tiny):
     again = add_estimates(rows, [], spectra, families, 0.05, gap)
     seed = rows[0]["seed"]
     assert all(np.isnan(r["r_hat_slope"]) == (r["seed"] == seed) for r in again)
+
+
+def test_a_weighted_kl_is_outside_the_theorems(tiny):
+    """No ladder, for Recon / gamma tends to beta r; no slope, and no word on a lacking one."""
+    cells = make_cells(tiny({**SIZES, "log_gamma": (-2.0, -1.0), "beta": (1.0, 4.0)}))
+    assert list(ladders(cells)) == ["kappa6-d12-r4-beta=1"]
+    (cell,) = make_cells(tiny({**SIZES, "beta": (4.0,)}))
+    line = {"cell": cell.name, "seed": 0, "step": 9, "nelbo": 1.0, "recon": 1.0, "log_gamma": 0.0}
+    lines = settled_lines([line], [cell], 12)
+    assert lines == []
+    weighted = row(cell=cell.name, kappa=6, d=12, r=4, recon=0.012, r_hat_slope=None)
+    (done,) = add_estimates([weighted], lines, {}, {}, 0.05, 1.0)
+    assert done["warnings"] == ""
+
+
+def test_a_spectrum_without_a_gap_has_no_active_and_no_inactive_latents():
+    unclear = np.array([[0.3, 0.5, 0.7, 0.85]])
+    assert all(np.isnan(found).all() for found in split_variances(unclear, 1.0))
+    active, inactive = split_variances(np.array([[0.99, 0.95]]), 1.0)
+    assert np.isnan(active[0])
+    assert inactive[0] == pytest.approx(np.log([0.99, 0.95]).mean())
 
 
 def test_ladders_keep_other_axes_apart(tiny):

@@ -11,9 +11,11 @@ from mdvae.data.synthetic import (
     AUTHORS_WEIGHTS,
     COMPONENTS,
     draw_manifold,
+    lower_root,
     sample,
     tangent_gram,
 )
+from mdvae.engine.resolution import count_above
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -105,3 +107,27 @@ def test_tangents_are_singular_values_of_the_jacobian(told):
         mine = np.linalg.eigvalsh(gram_NKK[n].astype(np.float64))
         assert mine[-(r - told) :] == pytest.approx(right, rel=0.05)
         assert np.all(mine[: -(r - told)] < 1e-6)
+
+
+def test_a_manifold_has_no_more_directions_than_dimensions():
+    """However small gamma is: where eigenvalues were 0, rounding would be above it."""
+    r, d = 2, 256
+    for seed in range(3):
+        manifold = draw_manifold(jax.random.key(seed), r, d, r_max=r, d_max=d, preset="authors")
+        x_DN, _ = sample(jax.random.key(9), manifold, 500)
+        gram_NKK = tangent_gram(manifold, x_DN, jnp.ones(r))
+        assert gram_NKK.shape == (500, r, r)
+        assert int(count_above(gram_NKK, jnp.float32(np.exp(-17.0))).max()) == r
+
+
+def test_lower_root_leaves_out_what_is_zero():
+    generator = np.random.default_rng(0)
+    covariance = np.cov(generator.normal(size=(3, 50)))
+    wide = np.zeros((5, 5), np.float32)
+    wide[np.ix_([0, 2, 3], [0, 2, 3])] = covariance
+    root = np.asarray(lower_root(jnp.asarray(wide)))
+    assert root[np.ix_([0, 2, 3], [0, 2, 3])] == pytest.approx(
+        np.linalg.cholesky(covariance), abs=1e-6
+    )
+    assert not np.any(root[[1, 4]])
+    assert not np.any(root[:, [1, 4]])

@@ -21,3 +21,5 @@ def test_directions_are_resolved_above_ten_gamma():
     gram = jnp.asarray([np.diag(each) for each in variances], jnp.float32)
     found = count_resolvable(gram, jnp.float32(0.01))
     np.testing.assert_allclose(found, [1 / 3, 0.0, 1 / 3, 1 / 3], atol=1e-6)
+    # A model that diverged resolves nothing, and not none.
+    assert np.all(np.isnan(count_resolvable(gram, jnp.float32(np.nan))))

@@ -1,5 +1,6 @@
 """Run directories side by side: what they share, what they do not, and where that is written."""
 
+import numpy as np
 import pytest
 from conftest import tiny_dict
 from invented import invented_run
@@ -54,6 +55,21 @@ def test_shared_cells_stand_side_by_side_and_differing_settings_below(tmp_path, 
         "analysis.ad_threshold": ("0.05", "0.001"),
     }
     assert not list(b.glob("comparison*"))
+
+
+def test_without_a_truth_nothing_is_expected(tmp_path):
+    """Of tables; what is found of a file is no setting, but that it is another file is."""
+    generator, fields = np.random.default_rng(0), {"networks.output": "linear", "n_eval": 40}
+    paths = []
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", generator.normal(size=(200, 5)))
+        more = {"data.path": str(tmp_path / f"{name}.npy"), **fields}
+        paths.append(made(tmp_path / name, {"kappa": (3,)}, data="array", **more))
+    assert run_report(*paths) == 0
+    text = (paths[0] / "comparison-with-b.md").read_text()
+    ((row,), settings) = tables_of(text)
+    assert not any("expected" in title for title in row)
+    assert {each["field"] for each in settings} == {"data.path", "data.content"}
 
 
 def test_another_comparison_is_not_overwritten(tmp_path):

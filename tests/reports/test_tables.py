@@ -61,9 +61,9 @@ def test_tables_hold_the_same_cells():
     lines = markdown_table(columns, rows).splitlines()
     assert lines[0].split("|")[1:3] == ["  a ", "    b_c "]
     assert len({len(line) for line in lines}) == 1
-    latex = latex_table(columns, rows, "of_things")
+    latex = latex_table(columns, rows, "95 % of_things")
     assert r"1 & 20 $\pm$ 1 \\" in latex
-    assert r"\caption{of\_things}" in latex
+    assert r"\caption{95 \% of\_things}" in latex
 
 
 def test_unknown_published_table():

@@ -99,7 +99,11 @@ def with_field(path, value):
             {"kapa": (1,), "d": (2,), "r": (1,)},
             "grid.kapa: no such field; did you mean kappa?",
         ),
-        ("grid", {**SIZES, "n_train": (5,)}, "grid.n_train: no such field"),
+        (
+            "grid",
+            {**SIZES, "n_train": (5,)},
+            "grid.n_train: is one for the whole sweep and no axis; set data.n_train",
+        ),
         ("grid", {"a": {**SIZES, "r": (-1,)}}, "grid.a.r: -1 is not usable"),
         (
             "grid",

@@ -30,6 +30,8 @@ from mdvae.store.rundir import Row
 # Least logged steps, and least stretch of log gamma (nats), for one point of a local slope.
 LOCAL, LOCAL_SPAN = 9, 0.3
 LOGGED = ("log_gamma", "nelbo", "recon")
+# How far from the theorem's 1 an exponent is 1 to the decimals shown.
+EXACT = 0.0005
 
 
 def ladder_columns() -> list[Column]:
@@ -109,13 +111,16 @@ def _exponents(rows: Sequence[Row]) -> list[str]:
     exponents = [row["recon"] for row in rows if row["window_low"] is not None]
     if not exponents:
         return []
-    below = sum(exponent < 1 for exponent in exponents)
-    return [
+    below = sum(exponent < 1 - EXACT for exponent in exponents)
+    line = (
         f"In their windows Recon goes as gamma to the {min(exponents):.3f} to"
-        f" {max(exponents):.3f}, below 1 in {below} of {len(exponents)} ladders: the network has an"
-        " error of its own, which does not fall with gamma. Intervals of r̂ reach to what is left"
-        " without it."
-    ]
+        f" {max(exponents):.3f}, below 1 in {below} of {len(exponents)} ladders"
+    )
+    if below:
+        line += ": the network has an error of its own, which does not fall with gamma"
+        if any(row["seeds"] > 1 for row in rows):
+            line += "; intervals of r̂ reach to what is left without it"
+    return [f"{line}."]
 
 
 def _families(view: View) -> dict[object, list[Cell]]:
@@ -218,7 +223,7 @@ def _draw_trajectories(view: View, shown: Sequence[Sequence[Cell]]) -> Figure:
     for line in settled_lines(run.metrics, run.cells, run.config.steps):
         logged.setdefault((line["cell"], line["seed"]), []).append(line)
     for column, cells in enumerate(shown):
-        read = False
+        why = "no loss with all of the KL logged"
         for cell in cells:
             mine = dimension[cell.name]
             style = {
@@ -233,16 +238,18 @@ def _draw_trajectories(view: View, shown: Sequence[Sequence[Cell]]) -> Figure:
                 )
                 label = f"{_symbol(view)} = {mine:g}"
                 panels[0, column].plot(log_gamma, 2.0 * nelbo, **style, label=label)
+                if lines and why:
+                    why = "gamma had not settled, or moved too little since"
                 first = trajectory_rates(log_gamma, nelbo, recon, cell.sizes.d).first
                 if first is None:
                     continue
                 points = _local_slopes(log_gamma[first:], 2.0 * nelbo[first:], cell.sizes.d)
                 if points:
-                    read = True
+                    why = ""
                     panels[1, column].plot(*np.array(points).T, **style, marker=".", markersize=4)
             panels[1, column].axhline(mine, color=colours[mine], linestyle=":", linewidth=0.9)
-        if not read:
-            say_why(panels[1, column], "gamma had not settled")
+        if why:
+            say_why(panels[1, column], why)
     for axes in panels[1]:
         axes.set_ylim(0, 1.8 * max(dimensions))
     panels[1, 0].set_ylabel(f"d - local slope (dotted: {_symbol(view)})")
