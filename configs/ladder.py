@@ -6,7 +6,7 @@ Grid `clean`: how recovery and cost scale; each d is a program of its own (paddi
 would cost an accelerator eight times its arithmetic), and the report has a table of time and memory
 by d. Log gamma is annealed to -7 and held there. Learned, it goes down to -17, where the network's
 own error is all that Recon consists of: a further latent that lessens it by a tenth then pays for
-itself, d / 2 log 1.1 = 12 nats at d = 256. AD with 64 units, two seeds, by the gap rule:
+itself, d / 2 log 1.1 = 12 nats at d = 256. AD with 64 units, two seeds, by the gap of log ratios:
 
     r                          2     4     8     16
     learned, d = 32, 64        2     4     8     16

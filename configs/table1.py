@@ -16,7 +16,7 @@ batches of 100,000) is for a GPU.
 
 How the recipe was found. d=10, r=8 is the hard cell: its weakest directions are small, and a
 latent for them pays only once gamma is. Over eight seeds (100 to 107) of that cell alone, AD = r by
-the gap rule and by the 0.05 rule, and the mean -ELBO (paper units), 50,000 steps each:
+the gap of log ratios and by the 0.05 rule, and the mean -ELBO (paper units), 50,000 steps each:
 
     64 units, batch 1,000, rate 0.005             4/8  1/8  -16.4
     the same, rate 0.002; 0.01                    2/8  1/8  -15.7;  4/8  2/8  -17.0
