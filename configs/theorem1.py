@@ -3,16 +3,17 @@
     python -m mdvae.sweep --config configs/theorem1.py
 
 Theory for gamma -> 0: 2 nelbo = (d - r) log gamma + O(1), Recon / gamma -> r. The report fits
-the slopes in the window that `mdvae/analysis/rates.py` selects from Recon alone.
+the slopes in the window that `mdvae/analysis/rates.py` selects from Recon alone, by tolerances.
 
 Each level is annealed: log gamma moves from 0 to its level in the first half of training, as a
 learned one would, and stays there.
 
-Published: the theorem; the paper has no measurement of it. Measured: d - slope rounds to r in all
-nine cells (1.98 to 6.17), Recon / gamma too (1.97 to 6.27), and the 95 % interval of the exponent
-of Recon contains 1 in all nine (means 0.95 to 1.00).
+Published: the theorem; the paper has no measurement of it. Measured on seeds 5400 to 5402:
+d - slope rounds to r in all nine cells (1.99 to 6.19) and in each seed of them, Recon / gamma too
+(1.99 to 6.25); 17 of their 18 intervals contain r. The exponent of Recon is 0.955 to 0.999, below 1
+in all nine: the network's own error does not fall with gamma.
 
-Run time: about a quarter of an hour on a 2-core CPU.
+Run time: a quarter of an hour to half an hour on a 2-core CPU.
 """
 
 from ml_collections import ConfigDict
