@@ -105,6 +105,7 @@ def apply(config: Any, texts: Mapping[str, str]) -> None:
     Raises:
         ConfigError: where there is no field of a name; what was probably meant is said.
     """
+    _forget_defaults(config, texts)
     room = _make_room(config, texts)
     for path, text in texts.items():
         *above, leaf = path.split(".")
@@ -119,6 +120,22 @@ def apply(config: Any, texts: Mapping[str, str]) -> None:
         if place[name] is None:
             with place.unlocked():
                 del place[name]
+
+
+def _forget_defaults(config: Any, texts: Mapping[str, str]) -> None:
+    """Where the command line changes the kind of a section, takes out what was that kind's default.
+
+    What the file has set itself stays, and is refused where the other kind has no such field.
+    """
+    for section, registry in SECTIONS.items():
+        mine = config.get(section)
+        before = mine.get("kind") if isinstance(mine, ConfigDict) else None
+        if before is None or texts.get(f"{section}.kind", before) == before:
+            continue
+        for name, field in fields_of(registry.find(before).settings).items():
+            if name in mine and plain(mine[name]) == field.default:
+                with mine.unlocked():
+                    del mine[name]
 
 
 def _inside(config: Any, place: Any, above: Sequence[str], name: str) -> Any:

@@ -11,6 +11,8 @@ import mdvae
 from mdvae import cli, sweep
 from mdvae.engine import runner
 from mdvae.settings.fields import ConfigError
+from mdvae.settings.grid import make_cells
+from mdvae.settings.registry import DATA
 
 CONFIG = str(CONFIGS.parents[1] / "configs" / "array.py")
 ROWS, D, CELL = 160, 4, "kappa3"
@@ -186,6 +188,15 @@ def test_what_is_no_axis(folder, flag, message):
     with pytest.raises(ConfigError) as caught:
         sweep.parse(["sweep", f"--config={CONFIG}", path, flag])
     assert str(caught.value) == message
+
+
+def test_the_kind_brings_its_own_defaults(folder):
+    """A config of manifolds holds 10,000 samples out, a table a fifth of its rows."""
+    flags = (f"--config.data.path={folder / 'x.npy'}", "--config.data.kind=array")
+    flags += ("--config.grid.d=None", "--config.grid.r=None", "--config.batch_size=32")
+    synthetic = f"--config={CONFIGS.parents[1] / 'configs' / 'synthetic.py'}"
+    (cell,) = make_cells(sweep.parse(["sweep", synthetic, *flags]).config)
+    assert DATA.find("array").samples(cell.data) == (ROWS - ROWS // 5, ROWS // 5)
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys):
