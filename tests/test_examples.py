@@ -126,6 +126,7 @@ def test_iwae_tightens_its_bound(tmp_path):
     assert re.search(r"\| +samples \| +bound \| +runs \|", text)
 
 
+@pytest.mark.long
 def test_methods_stand_beside_each_other(tmp_path):
     path = tmp_path / "w"
     flags = ("--config.grid.method=('vae','examples.iwae:iwae')", "--config.eval_every=40")
@@ -154,6 +155,7 @@ def test_a_kind_can_be_chosen_beside_a_config(behind):
     assert {cell.networks.blocks for cell in make_cells(config)} == {2}  # its own default
 
 
+@pytest.mark.long
 def test_iwae_reports_in_the_units_of_a_table(tmp_path):
     """A thousand times a table: nelbo and the bound grow by d log 1000, Recon by its square."""
     x = np.random.default_rng(0).normal(5.0, 2.0, (300, 3)) @ np.diag([1.0, 0.5, 0.01])

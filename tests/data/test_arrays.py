@@ -91,9 +91,15 @@ def test_enough_rows_are_held_out_and_left(n_eval, rows):
         ({"data.rows": 150}, "data.rows: is found in the file; leave it out"),
         ({"data.d": 4}, "data.d: is found in the file; leave it out"),
         ({"batch_size": 121}, "batch_size: 121 is more than n_train = 120; it must be 120 or less"),
-        ({"grid": {"kappa": (3,), "d": (4,)}}, "grid.d: no such field"),
+        (
+            {"grid": {"kappa": (3,), "d": (4,)}},
+            "grid.d: is found with data.kind 'array', not set; leave it out",
+        ),
         ({"grid": {"kappa": (3,), "r": (2,)}}, "grid.r: no such field"),
-        ({"grid": {"kappa": (3,), "path": ("a",)}}, "grid.path: no such field"),
+        (
+            {"grid": {"kappa": (3,), "path": ("a",)}},
+            "grid.path: is one for the whole sweep and no axis; set data.path",
+        ),
     ],
 )
 def test_mistakes_are_one_line(path, fields, message):

@@ -93,6 +93,7 @@ def test_eight_devices_equal_one(single, tmp_path):
     assert_equal_results(tmp_path / "run", single)
 
 
+@pytest.mark.long
 def test_two_processes_equal_one(single, tmp_path):
     outputs = finish(start(tmp_path / "run", *SIX_RUNS, n_processes=2))
     assert_equal_results(tmp_path / "run", single)

@@ -69,7 +69,10 @@ def test_pieces_of_any_length_are_bitwise_equal(whole, pieces):
     assert made.trainer._chunk._cache_size() == 1
 
 
-@pytest.mark.parametrize("kwargs", [{"n_devices": 1}, {"n_slices": 3}, {"n_slices": 8}])
+@pytest.mark.parametrize(
+    "kwargs",
+    [{"n_devices": 1}, {"n_slices": 8}, pytest.param({"n_slices": 3}, marks=pytest.mark.long)],
+)
 def test_devices_and_slices_do_not_matter(whole, kwargs):
     _, expected = whole
     made = made_for(**kwargs)
