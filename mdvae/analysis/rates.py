@@ -150,7 +150,7 @@ def _over_seeds(values_S: np.ndarray) -> Estimate:
     """Mean and interval by Student's t of one value a seed; unknown where any seed has none."""
     if not np.all(np.isfinite(values_S)):
         return UNKNOWN
-    found = mean_interval(values_S)
+    found = mean_interval(values_S.tolist())
     return Estimate(found.mean, found.low, found.high)
 
 
@@ -186,7 +186,8 @@ def ladder_rates(
     window = select_window(levels, np.log(recon_SL))
     if window is None:
         none_S = np.full(len(recon_SL), NAN)
-        return LadderRates(None, *(UNKNOWN,) * 6, none_S, none_S)
+        unknown = (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
+        return LadderRates(None, *unknown, none_S, none_S)
     part = slice(window.first, window.last + 1)
     inside = levels[part]
     recon_SL, nelbo_SL = recon_SL[:, part], nelbo_SL[:, part]

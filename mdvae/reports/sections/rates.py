@@ -85,7 +85,8 @@ def _sentences(view: View) -> list[str]:
     for row in view.run.results:
         # The levels of a ladder share one estimate, which counts once.
         if theory.in_theorem(view.cells[row["cell"]]) and row["cell"] not in started:
-            found[view.ladder_of.get(row["cell"], row["cell"]), row["seed"]] = row
+            name: str = row["cell"]
+            found[view.ladder_of.get(name, name), row["seed"]] = row
     counted = [row for row in found.values() if row.get("r_hat_slope") is not None]
     lines = []
     if counted:
