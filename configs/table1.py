@@ -8,9 +8,9 @@ Published (mdvae/published/table1.csv): AD = r in 13 of the 14 cells with kappa 
 (7 for d=10, r=8), AD = 5 in the three with kappa = 5; -ELBO from -176.7 (d=30, r=2) to -6.4
 (d=10, r=10). One run a cell.
 
-Measured, with r < d and kappa = 20: AD = r in 70 of 70 runs (seeds 0 to 4) by 0.05 and by the gap of
-log ratios, and in 69 of 70 (seeds 5300 to 5304) by 0.05 and by AD (gap). AD (gap) = 5 in 15 of 15
-with kappa = 5; mean -ELBO at or below the published one in 18 of 18 cells.
+Measured, with r < d and kappa = 20: AD = r in 70 of 70 runs (seeds 0 to 4) by 0.05 and by the gap
+of log ratios, and in 69 of 70 (seeds 5300 to 5304) by 0.05 and by AD (gap). AD (gap) = 5 in 15 of
+15 with kappa = 5; mean -ELBO at or below the published one in 18 of 18 cells.
 
 Run time: one seed takes about 2 minutes on a 2-core CPU, all five 10. The authors' protocol (full
 batches of 100,000) is for a GPU.
