@@ -7,7 +7,7 @@ table of real numbers, [rows, columns]; docs/config.md says more. Nothing has to
 dimension. Where the report warns that all latents are active, give more:
 --config.grid.kappa='(50,)'. A file of fewer than 625 rows needs a smaller --config.batch_size.
 
-Run time: about a minute for 5,000 rows of 20 columns on a 2-core CPU.
+Run time: a minute and a half for 5,000 rows of 20 columns on a busy 2-core CPU.
 
 How the recipe was found: it is that of Table 1 in fewer steps, with a linear output and batches of
 an eighth of 4,000 rows. Tables of 5,000 rows in R^20, of mean 10 and standard deviation 12, made by

@@ -1,7 +1,6 @@
 """What the commands share: flags, config files and their overrides, one-line errors."""
 
 import importlib.util
-import itertools
 import os
 import re
 import sys
@@ -150,12 +149,6 @@ def parse_config(argv: Sequence[str], values: flags.FlagValues) -> tuple[SweepCo
     """
     path, rest = _config_path(argv)
     config = load_config(path)
-    for arg, following in itertools.zip_longest(rest, rest[1:], fillvalue=""):
-        # A flag's value is behind its "=", or the next argument.
-        text = arg if "=" in arg else f"{arg}={following}"
-        chosen = re.fullmatch(r"--?config\.(\w+)\.kind=(.+:.+)", text)
-        if chosen and chosen[1] in SECTIONS:
-            SECTIONS[chosen[1]].find(chosen[2])  # imports it, so that its fields are known
     texts, rest = overrides.split(rest)
     stray = parse_flags(rest, values)
     overrides.apply(config, texts)

@@ -105,6 +105,9 @@ def apply(config: Any, texts: Mapping[str, str]) -> None:
     Raises:
         ConfigError: where there is no field of a name; what was probably meant is said.
     """
+    for section, registry in SECTIONS.items():
+        if ":" in texts.get(f"{section}.kind", ""):
+            registry.find(texts[f"{section}.kind"])  # imports it, so that its fields are known
     _forget_defaults(config, texts)
     room = _make_room(config, texts)
     for path, text in texts.items():

@@ -3,17 +3,21 @@
 import atexit
 import contextlib
 import io
+import itertools
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import jax
+import pytest
 
 from mdvae import report, sweep
+from mdvae.engine import runner
 
 CONFIGS = Path(__file__).parent / "configs"
 TINY, SMALL = (str(CONFIGS / f"{name}.py") for name in ("tiny", "small"))
@@ -38,6 +42,20 @@ def environment(**variables: str) -> dict[str, str]:
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={len(jax.local_devices())}",
         **variables,
     }
+
+
+@contextlib.contextmanager
+def killed_at_checkpoint(n: int) -> Iterator[None]:
+    """What runs in it is killed as it is about to save its checkpoint n, counted from 1."""
+    save, saves = runner.checkpoint.save, itertools.count(1)
+
+    def killed(*args: Any) -> None:
+        if next(saves) == n:
+            raise KeyboardInterrupt
+        save(*args)
+
+    with mock.patch.object(runner.checkpoint, "save", killed), pytest.raises(KeyboardInterrupt):
+        yield
 
 
 def without_figures() -> contextlib.AbstractContextManager:

@@ -5,11 +5,10 @@ import sys
 
 import numpy as np
 import pytest
-from runs import CONFIGS, run_report, run_sweep
+from runs import CONFIGS, killed_at_checkpoint, run_report, run_sweep
 
 import mdvae
 from mdvae import cli, sweep
-from mdvae.engine import runner
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import make_cells
 from mdvae.settings.registry import DATA
@@ -131,19 +130,9 @@ def test_another_unit_shifts_the_loss_and_nothing_else(whole, folder, factor):
         assert line["nelbo"] - plain["nelbo"] == pytest.approx(shift, rel=1e-6)
 
 
-def test_killed_and_resumed_with_the_file_elsewhere(whole, folder, monkeypatch, capsys):
-    save, saves = runner.checkpoint.save, []
-
-    def killed(*args):
-        saves.append(args)
-        if len(saves) == 2:
-            raise KeyboardInterrupt
-        save(*args)
-
-    monkeypatch.setattr(runner.checkpoint, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
+def test_killed_and_resumed_with_the_file_elsewhere(whole, folder, capsys):
+    with killed_at_checkpoint(2):
         swept(folder, "x.npy", "broken")
-    monkeypatch.setattr(runner.checkpoint, "save", save)
     np.savez(folder / "moved.npz", x=table())
     swept(folder, "moved.npz", "broken")
     assert "resuming from step 20" in capsys.readouterr().out

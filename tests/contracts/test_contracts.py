@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from runs import killed_at_checkpoint
 
 from mdvae import sweep
 from mdvae.data.base import stack_tables
 from mdvae.data.keys import purpose_key
 from mdvae.data.units import to_networks
-from mdvae.engine import runner
 from mdvae.engine.chunks import kind_of
 from mdvae.engine.ensemble import COUNT, run_mesh, split_runs, take_runs
 from mdvae.engine.trainer import Trainer
@@ -277,18 +277,8 @@ def test_killed_and_resumed_is_undisturbed(case, tmp_path, monkeypatch):
         return sweep.main(["sweep", f"--config={__file__}", f"--workdir={path}"])
 
     assert run(tmp_path / "whole") == 0
-    saves, save = [], runner.checkpoint.save
-
-    def killed(*args):
-        saves.append(args)
-        if len(saves) == 2:
-            raise KeyboardInterrupt
-        save(*args)
-
-    monkeypatch.setattr(runner.checkpoint, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at_checkpoint(2):
         run(tmp_path / "broken")
-    monkeypatch.setattr(runner.checkpoint, "save", save)
     assert run(tmp_path / "broken") == 0
     for file in (tmp_path / "whole").glob("*.*"):
         if file.name not in ("manifest.json", "config.json"):

@@ -21,7 +21,6 @@ from ml_collections import ConfigDict
 import mdvae
 from mdvae import cli, report, sweep
 from mdvae.data.base import EPOCH, DataKind, DataSizes
-from mdvae.engine import runner
 from mdvae.methods import vae
 from mdvae.methods.base import Method, MethodKind, TrainState, networks_of
 from mdvae.networks.base import Diagonal, Networks, NetworksKind
@@ -208,7 +207,7 @@ def run_sweep(config_file, workdir, *flags):
 FILES = ("results.csv", "metrics.jsonl", "blocks.csv", "parts.csv")
 
 
-def test_own_kinds_train_resume_and_report(registered, config_file, tmp_path, monkeypatch, capsys):
+def test_own_kinds_train_resume_and_report(registered, config_file, tmp_path, capsys):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert run_sweep(config_file, whole) == 0
     output = capsys.readouterr().out
@@ -217,18 +216,8 @@ def test_own_kinds_train_resume_and_report(registered, config_file, tmp_path, mo
     assert "Theorem" not in output  # data without a truth: nothing is right or wrong
 
     # Killed before its third checkpoint: in the middle of an epoch.
-    saves, save = [], runner.checkpoint.save
-
-    def killed(*args):
-        saves.append(args)
-        if len(saves) == 3:
-            raise KeyboardInterrupt
-        save(*args)
-
-    monkeypatch.setattr(runner.checkpoint, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with runs.killed_at_checkpoint(3):
         run_sweep(config_file, broken)
-    monkeypatch.setattr(runner.checkpoint, "save", save)
     assert run_sweep(config_file, broken) == 0
     assert "resuming from step 200" in capsys.readouterr().out
     for name in FILES:

@@ -152,7 +152,7 @@ def _kinds(cell: Cell) -> str | None:
     r, kappa = theory.manifold_dimension(cell), cell.sizes.kappa
     if r is None:
         return None
-    if (cell.value("beta") or 1.0) != 1.0:
+    if not theory.has_full_kl(cell):
         return "with a weight on the KL other than 1 (outside the theorems), AD as with 1"
     if theory.has_noise(cell):
         return "with noise off the manifold (outside the theorems), AD as without"

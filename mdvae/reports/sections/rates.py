@@ -113,9 +113,10 @@ def _exponents(rows: Sequence[Row]) -> list[str]:
     if not exponents:
         return []
     below = sum(exponent < 1 - EXACT for exponent in exponents)
+    ends = dict.fromkeys(f"{exponent:.3f}" for exponent in (min(exponents), max(exponents)))
     line = (
-        f"In their windows Recon goes as gamma to the {min(exponents):.3f} to"
-        f" {max(exponents):.3f}, below 1 in {below} of {len(exponents)} ladders"
+        f"In their windows Recon goes as gamma to the {' to '.join(ends)}, below 1 in {below} of"
+        f" {len(exponents)} ladders"
     )
     if below:
         line += ": the network has an error of its own, which does not fall with gamma"
