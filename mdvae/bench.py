@@ -2,15 +2,18 @@
 
 Usage:
     python -m mdvae.bench [--json=FILE] [--png=FILE] [--seconds=S] [--repeats=N] [--no_growth]
+    python -m mdvae.bench --images [--json=FILE] [--seconds=S] [--repeats=N]
 
     --json=FILE     all numbers, with versions and devices
     --png=FILE      the growth curves; default bench.png beside the JSON, or none
     --seconds=S     length of one timing; default 1
     --repeats=N     timings of each; medians are printed with least and largest; default 5
     --no_growth     leaves out the growth over runs, width, batch, d and devices, and the costs
+    --images        the published VAE of images instead: one run, and three at once
 
-The programs are the real ones, on the 18 cells of Table 1 of CVAE-dims. PyTorch is compared with
-where it is installed (extra `bench`). Run it on an otherwise idle machine.
+The programs are the real ones, on the 18 cells of Table 1 of CVAE-dims, or on the net of its
+Table 2. PyTorch is compared with where it is installed (extra `bench`). Run it on an otherwise idle
+machine.
 """
 
 if __name__ == "__main__":  # before the imports below, which last for seconds
@@ -28,6 +31,7 @@ from absl import flags
 
 from mdvae import cli
 from mdvae.benchmark.figures import draw_growth
+from mdvae.benchmark.images import measure_images, print_images, torch_version
 from mdvae.benchmark.measure import memory_bandwidth, product_peak
 from mdvae.benchmark.tables import (
     Timing,
@@ -37,6 +41,7 @@ from mdvae.benchmark.tables import (
     print_costs,
     print_tables,
 )
+from mdvae.engine.ensemble import Device
 from mdvae.engine.machine import describe_machine, pick_devices, set_up_cpu
 from mdvae.settings.fields import ConfigError
 from mdvae.store.rundir import write_atomic
@@ -49,6 +54,7 @@ class Options(NamedTuple):
     png: Path | None
     timing: Timing
     growth: bool
+    images: bool
 
 
 def _plain(value: Any) -> Any:
@@ -80,6 +86,7 @@ def parse(argv: Sequence[str]) -> Options | None:
     flags.DEFINE_float("seconds", 1.0, "", flag_values=values)
     flags.DEFINE_integer("repeats", 5, "", flag_values=values)
     flags.DEFINE_boolean("no_growth", False, "", flag_values=values)
+    flags.DEFINE_boolean("images", False, "", flag_values=values)
     stray = cli.parse_flags(argv, values)
     if stray:
         raise ConfigError(f"{stray[0]}: not a flag; see --help")
@@ -88,9 +95,39 @@ def parse(argv: Sequence[str]) -> Options | None:
         raise ConfigError(f"--seconds: {seconds:g} is not usable; it must be above 0")
     if repeats < 1:
         raise ConfigError(f"--repeats: {repeats} is not usable; it must be 1 or more")
+    images, no_growth = bool(values["images"].value), bool(values["no_growth"].value)
+    for name in ("png", "no_growth"):
+        if images and values[name].value:
+            raise ConfigError(f"--{name}: has no effect with --images; leave it out")
     json_file, png = (_file(name, str(values[name].value or "")) for name in ("json", "png"))
     png = png or (json_file.with_suffix(".png") if json_file else None)
-    return Options(json_file, png, Timing(seconds, repeats), growth=not values["no_growth"].value)
+    return Options(json_file, png, Timing(seconds, repeats), not no_growth, images)
+
+
+def _measure_images(devices: Sequence[Device], options: Options) -> dict[str, Any]:
+    """The benchmark of images; what it found, for the JSON."""
+    rows = measure_images(devices, options.timing)
+    print_images(rows)
+    return {"images": rows, "torch": torch_version()}
+
+
+def _measure_vectors(devices: Sequence[Device], options: Options) -> dict[str, Any]:
+    """The benchmark of Table 1; what it found, for the JSON."""
+    peak = product_peak(devices, options.timing.repeats)
+    bandwidth = memory_bandwidth(devices, options.timing.repeats)
+    rows = measure_table(devices, options.timing, peak)
+    growth = measure_growth(devices, options.timing) if options.growth else {}
+    costs = measure_costs(devices, options.timing) if options.growth else []
+    print_tables(rows, peak, bandwidth)
+    if costs:
+        print_costs(costs)
+    return {
+        "product_peak": peak,
+        "bandwidth": bandwidth,
+        "table1": rows,
+        "growth": growth,
+        "costs": costs,
+    }
 
 
 def main(argv: Sequence[str]) -> int:
@@ -102,27 +139,14 @@ def main(argv: Sequence[str]) -> int:
     devices = pick_devices(0, sys.maxsize)
     machine = describe_machine(devices)
     print(f"{len(devices)} x {machine['device']}, jax {machine['versions']['jax']}", flush=True)
-    peak = product_peak(devices, options.timing.repeats)
-    bandwidth = memory_bandwidth(devices, options.timing.repeats)
-    rows = measure_table(devices, options.timing, peak)
-    growth = measure_growth(devices, options.timing) if options.growth else {}
-    costs = measure_costs(devices, options.timing) if options.growth else []
-    print_tables(rows, peak, bandwidth)
-    if costs:
-        print_costs(costs)
+    measure = _measure_images if options.images else _measure_vectors
+    found = measure(devices, options)
     if options.json:
-        found = {
-            "product_peak": peak,
-            "bandwidth": bandwidth,
-            "table1": rows,
-            "growth": growth,
-            "costs": costs,
-        }
         text = json.dumps(_plain({"machine": machine, **found}), indent=2)
         write_atomic(options.json, text + "\n")
         print(f"numbers: {options.json}")
-    if options.png and growth:
-        draw_growth(growth, peak, options.png)
+    if options.png and found.get("growth"):
+        draw_growth(found["growth"], found["product_peak"], options.png)
         print(f"growth curves: {options.png}")
     return 0
 

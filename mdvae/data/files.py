@@ -54,11 +54,35 @@ class Facts(NamedTuple):
     scale: float
 
 
-def _refusal(path: Path, what: str, right: str) -> ConfigError:
-    return ConfigError(f"data.path: {path} {what}; {right}")
+SAVE_AGAIN = "save it again with numpy.save or numpy.savez"
 
 
-def _read_header(file: BinaryIO) -> Header:
+def refusal(path: Path, what: str, right: str, field: str = "data.path") -> ConfigError:
+    """The error for a file that cannot be used; `right` says what would be."""
+    return ConfigError(f"{field}: {path} {what}; {right}")
+
+
+def unreadable(
+    path: Path, error: Exception, right: str = SAVE_AGAIN, field: str = "data.path"
+) -> ConfigError:
+    """The error for a damaged file, which may fail in any way that its format has."""
+    words = " ".join(str(error).split())[:100] or type(error).__name__
+    return refusal(path, f"cannot be read ({words})", right, field)
+
+
+def check_memory(path: Path, needed: int, what: str) -> None:
+    """Refuses a file that needs more bytes than are free; `what` there should be fewer of."""
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise refusal(
+            path,
+            f"needs about {needed / GIB:.1f} GiB and {free / GIB:.1f} are free",
+            f"give fewer {what}",
+        )
+
+
+def read_header(file: BinaryIO) -> Header:
+    """The head of an array in NumPy's format; what follows it in the file are its values."""
     version = np.lib.format.read_magic(file)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -69,6 +93,22 @@ def _read_header(file: BinaryIO) -> Header:
     return Header(*read[version](file))
 
 
+def map_values(path: Path, header: Header, start: int) -> np.ndarray:
+    """The values of a .npy file from byte `start` on, mapped and not read."""
+    order = "F" if header.column_major else "C"
+    return np.memmap(path, header.dtype, "r", start, header.shape, order)
+
+
+def read_values(file: BinaryIO, header: Header) -> np.ndarray:
+    """The values behind the head of an array in an archive; read to the end, for its checksum."""
+    count = math.prod(header.shape) * header.dtype.itemsize
+    # A size that the archive only states is found out here, at what is really there.
+    values = np.frombuffer(file.read(count), header.dtype)
+    while file.read(CHUNK):
+        pass
+    return values.reshape(header.shape, order="F" if header.column_major else "C")
+
+
 def _check(path: Path, header: Header, there: int) -> None:
     """Refuses an array by its header alone.
 
@@ -77,40 +117,32 @@ def _check(path: Path, header: Header, there: int) -> None:
     """
     shape, dtype = header.shape, header.dtype
     if dtype.kind not in "iuf":
-        raise _refusal(path, f"holds values of type {dtype.name}", "it must hold real numbers")
+        raise refusal(path, f"holds values of type {dtype.name}", "it must hold real numbers")
     if len(shape) != 2:
         what = f"shape {shape}" if len(shape) <= SHOWN else f"{len(shape)} axes"
-        raise _refusal(path, f"has {what}", "it must have two axes, rows and columns")
+        raise refusal(path, f"has {what}", "it must have two axes, rows and columns")
     n, d = shape
     if min(shape) < 0 or d == 0:
-        raise _refusal(path, f"has shape {shape}", "it must have a column or more")
+        raise refusal(path, f"has shape {shape}", "it must have a column or more")
     if n < LEAST_ROWS:
-        raise _refusal(path, f"has {n} rows", f"it must have {LEAST_ROWS} or more")
+        raise refusal(path, f"has {n} rows", f"it must have {LEAST_ROWS} or more")
     expected = n * d * dtype.itemsize
     if expected > there:
-        raise _refusal(
+        raise refusal(
             path,
             f"is cut short: {n} x {d} values take {expected} bytes and {there} are there",
             "save it again",
         )
     # Own values, their double precision and what the networks are given.
-    needed = n * d * (dtype.itemsize + 8 + 4)
-    free = psutil.virtual_memory().available
-    if needed > free:
-        raise _refusal(
-            path,
-            f"needs about {needed / GIB:.1f} GiB and {free / GIB:.1f} are free",
-            "give fewer rows",
-        )
+    check_memory(path, n * d * (dtype.itemsize + 8 + 4), "rows")
 
 
 def _open_npy(path: Path) -> np.ndarray:
     with open(path, "rb") as file:
-        header = _read_header(file)
+        header = read_header(file)
         start = file.tell()
     _check(path, header, os.path.getsize(path) - start)
-    order = "F" if header.column_major else "C"
-    return np.memmap(path, header.dtype, "r", start, header.shape, order)
+    return map_values(path, header, start)
 
 
 def _open_npz(path: Path, name: str) -> np.ndarray:
@@ -124,20 +156,15 @@ def _open_npz(path: Path, name: str) -> np.ndarray:
             f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
         )
         if not members:
-            raise _refusal(path, "holds no array", "it must hold one")
+            raise refusal(path, "holds no array", "it must hold one")
         if name not in members and (name or len(members) > 1):
             what = f"{name!r} is not in {path}" if name else f"missing; {path} has several arrays"
             raise ConfigError(f"data.array: {what}; it must be one of {names}")
         info = members[name] if name else next(iter(members.values()))
         with archive.open(info) as file:
-            header = _read_header(file)  # type: ignore[arg-type]
+            header = read_header(file)  # type: ignore[arg-type]
             _check(path, header, info.file_size - file.tell())
-            count = math.prod(header.shape) * header.dtype.itemsize
-            # A size that the archive only states is found out here, at what is really there.
-            values = np.frombuffer(file.read(count), header.dtype)
-            file.read()  # to the end, where its checksum is looked at
-    order = "F" if header.column_major else "C"
-    return values.reshape(header.shape, order=order)
+            return read_values(file, header)  # type: ignore[arg-type]
 
 
 def open_table(path: str, name: str = "") -> np.ndarray:
@@ -153,9 +180,9 @@ def open_table(path: str, name: str = "") -> np.ndarray:
     if not path:
         raise ConfigError("data.path: missing; give a .npy or .npz file")
     if file.suffix not in FORMATS:
-        raise _refusal(file, "is not usable", "it must be a .npy or .npz file")
+        raise refusal(file, "is not usable", "it must be a .npy or .npz file")
     if not file.is_file():
-        raise _refusal(file, "does not exist", "give a .npy or .npz file that does")
+        raise refusal(file, "does not exist", "give a .npy or .npz file that does")
     if name and file.suffix == ".npy":
         raise ConfigError(f"data.array: {name!r} has no effect on a .npy file; leave it out")
     try:
@@ -163,11 +190,7 @@ def open_table(path: str, name: str = "") -> np.ndarray:
     except ConfigError:
         raise
     except Exception as error:
-        # A damaged file may fail in any way that its format has.
-        words = " ".join(str(error).split())[:100] or type(error).__name__
-        raise _refusal(
-            file, f"cannot be read ({words})", "save it again with numpy.save or numpy.savez"
-        ) from error
+        raise unreadable(file, error) from error
 
 
 def _chunks(table: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -200,14 +223,14 @@ def describe(path: str, table: np.ndarray) -> Facts:
         bad = np.argwhere(~np.isfinite(rows))
         if len(bad):
             i, j = (int(place) for place in bad[0])
-            raise _refusal(
+            raise refusal(
                 file,
                 f"has {rows[i, j]} in row {first + i}, column {j}",
                 "it must hold finite numbers; leave such rows out",
             )
         low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
     if np.all(low == high):
-        raise _refusal(file, "is constant", "its rows must differ")
+        raise refusal(file, "is constant", "its rows must differ")
     # From the middle of each column, so that no sum is large where the spread is small.
     middle = 0.5 * low + 0.5 * high
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -215,7 +238,7 @@ def describe(path: str, table: np.ndarray) -> Facts:
         squares = sum(float(np.sum((rows - mean) ** 2)) / n for _, rows in _chunks(table))
     scale = math.sqrt(squares / d)
     if not LEAST_SCALE <= scale <= MOST_SCALE:
-        raise _refusal(
+        raise refusal(
             file,
             f"has a standard deviation of {scale:.3g}",
             f"multiply it by a number that brings it between {LEAST_SCALE:g} and {MOST_SCALE:g}",

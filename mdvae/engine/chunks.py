@@ -175,7 +175,8 @@ def make_chunk(
         def steps(carry, own, data, noise_SP, places_SP, count) -> EnsembleState:
             def step(k: jax.Array, carry: EnsembleState) -> EnsembleState:
                 place = places_SP[own["seed"], k]
-                batch = {name: take(x, shapes[name], own, place) for name, x in data.items()}
+                kept = {name: take(x, shapes[name], own, place) for name, x in data.items()}
+                batch = kind.seen(kept)
                 noise = jax.tree.map(
                     lambda leaf, like: leading(leaf, like.shape, own["seed"], k),
                     noise_SP,

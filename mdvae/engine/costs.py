@@ -19,14 +19,21 @@ from mdvae.methods.padding import padded_shapes
 from mdvae.settings.grid import Cell, Group
 
 
-def batch_shapes(group: Group, n: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of a batch of n samples at a group's sizes, as float32."""
+def kept_shapes(group: Group, n: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and dtypes of n samples as they are kept, at a group's sizes."""
     kind = kind_of(group)
+    dtypes = kind.dtypes(group.cells[0].data)
     shapes = {}
     for name, shape in kind.shapes(group.sizes).items():
         axis = kind.sample_axis % (len(shape) + 1)
-        shapes[name] = jax.ShapeDtypeStruct((*shape[:axis], n, *shape[axis:]), jnp.float32)
+        dtype = dtypes.get(name, jnp.float32)
+        shapes[name] = jax.ShapeDtypeStruct((*shape[:axis], n, *shape[axis:]), dtype)
     return shapes
+
+
+def batch_shapes(group: Group, n: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of a batch of n samples as the networks are given it."""
+    return jax.eval_shape(kind_of(group).seen, kept_shapes(group, n))
 
 
 def _trace(group: Group, n: int, train: bool) -> ClosedJaxpr:

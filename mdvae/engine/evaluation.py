@@ -207,7 +207,7 @@ def make_evaluation(
                     n = batch["x"].shape[axis]
 
                     def score(batch: Batch, noise: PyTree) -> Scores:
-                        return method.score(state, batch, noise, own["numbers"])
+                        return method.score(state, kind.seen(batch), noise, own["numbers"])
 
                     noise = method.noise(key, n)
                     scores = score_in_pieces(score, batch, noise, axis, piece or n)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from mdvae.data.base import PyTree, stack_tables
 from mdvae.engine.chunks import block_length, kind_of, noise_bytes, wrap_length
-from mdvae.engine.costs import batch_shapes, peak_bytes, score_bytes, step_bytes
+from mdvae.engine.costs import kept_shapes, peak_bytes, score_bytes, step_bytes
 from mdvae.engine.datasets import data_tables
 from mdvae.engine.ensemble import Placement, find_shared, looped, split_runs
 from mdvae.methods.base import Method
@@ -84,7 +84,7 @@ def needs(group: Group, method: Method, piece: int) -> Need:
         making = peak_bytes(jax.make_jaxpr(make)(jax.tree.map(jnp.asarray, table)).jaxpr)
     return Need(
         noise=block_length(group, method) * _drawing_bytes(method, cell.batch_size),
-        data=_tree_bytes(batch_shapes(group, n_train + wrap_length(group))),
+        data=_tree_bytes(kept_shapes(group, n_train + wrap_length(group))),
         making=making,
         state=2 * _tree_bytes(padded_shapes(method, group)),
         step=step_bytes(group, cell.batch_size),
@@ -105,7 +105,7 @@ def bytes_per_device(
     kind = kind_of(group)
     # What is made on the host is kept for all data sets, and all parts of one are read at once.
     sets = 1 if kind.traced else max(len(cell.parts) for cell in group.cells)
-    evaluated = sets * _tree_bytes(batch_shapes(group, n_eval))
+    evaluated = sets * _tree_bytes(kept_shapes(group, n_eval))
     kept = 0 if kind.traced else n_data * evaluated
     return (
         n_seeds * need.noise

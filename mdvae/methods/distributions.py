@@ -59,6 +59,12 @@ def _diagonal(factor_KKB: jax.Array) -> jax.Array:
     return jnp.diagonal(factor_KKB, axis1=0, axis2=1).T
 
 
+def covariance(posterior: Full, prior: Diagonal | None = None) -> jax.Array:
+    """Covariances of the encoder in units of the prior, [kappa, kappa, batch]."""
+    factor_KKB = _relative(posterior, prior).factor
+    return jnp.einsum("ikb,jkb->ijb", factor_KKB, factor_KKB, precision="highest")
+
+
 def spectrum(
     posterior: Posterior, prior: Diagonal | None = None, mask_K: jax.Array | None = None
 ) -> jax.Array:

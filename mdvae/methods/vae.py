@@ -4,7 +4,7 @@ log gamma, the log variance of the decoder, is a learned or a held scalar.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from mdvae.methods.base import (
     numbers_of,
     units_of,
 )
-from mdvae.networks.base import Networks, Params, Stats
+from mdvae.networks.base import Diagonal, Full, Networks, Params, Posterior, Stats
 from mdvae.settings.fields import (
     ABOVE_ZERO,
     FRACTION,
@@ -36,6 +36,10 @@ from mdvae.settings.grid import Cell, Group, Named
 from mdvae.settings.registry import DATA, METHODS, OPTIMISERS
 
 MODELS = ("vae", "cvae")
+ADAM, OWN_RATE, CLOSED = "adam", "own_rate", "closed"
+GAMMAS = (ADAM, OWN_RATE, CLOSED)
+# Of the running mean of a gamma in closed form, over about a hundred batches.
+GAMMA_DECAY = 0.99
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +53,10 @@ class VAE(Section):
         log_gamma: the level at which it is held; None where it is learned.
         anneal: where log gamma is held, the fraction of the steps in which it moves linearly from
             log_gamma_init to its level; 0 holds it there from the start.
+        gamma: how it is learned: by "adam", a parameter like others (published); by "own_rate", one
+            with gamma_rate times their rate; or "closed", the least of the loss of each batch, mean
+            ||x - x_hat||^2 / d. A model is then evaluated with a running mean of its log.
+        gamma_rate: see gamma.
         kl_warmup: fraction of the steps in which the weight of the KL rises from 0 to beta.
         beta: weight of the KL in the loss (Higgins et al., 2017); 1 is the ELBO. The nelbo that is
             reported has the weight 1 whatever beta is.
@@ -58,8 +66,27 @@ class VAE(Section):
     log_gamma_init: float = number(0.0, NUMBER_RULE)
     log_gamma: float | None = number(None, OPTIONAL_NUMBER)
     anneal: float = number(0.0, FRACTION)
+    gamma: str = static(ADAM, one_of(GAMMAS))
+    gamma_rate: float = number(1.0, ABOVE_ZERO)
     kl_warmup: float = number(0.0, FRACTION)
     beta: float = number(1.0, ABOVE_ZERO)
+
+
+class Parts(NamedTuple):
+    """What a loss is made of.
+
+    Attributes:
+        prior: None for N(0, I).
+        mask_K: 1 for a true latent, 0 for padding.
+        log_gamma: that the loss is at.
+        stats: new ones of the networks.
+    """
+
+    posterior: Posterior
+    prior: Diagonal | None
+    mask_K: jax.Array
+    log_gamma: jax.Array
+    stats: Stats
 
 
 def make(group: Group, steps: int, networks: Networks) -> Method:
@@ -68,6 +95,8 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
     optimiser = OPTIMISERS.find(cell.optimiser.kind).make(cell.optimiser, steps)
     sample_axis = DATA.find(cell.data.kind).sample_axis
     threshold = cell.analysis.ad_threshold
+    gamma = cell.value("gamma")
+    is_full = cell.value("covariance") == "full"
 
     def init(key: jax.Array, cell: Cell) -> TrainState:
         params, stats = networks_of(cell).init(key)
@@ -94,8 +123,8 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         noise_KB: jax.Array,
         numbers: Numbers,
         train: bool,
-    ) -> tuple[objective.Terms, jax.Array, Stats]:
-        """The loss, the ratios of encoder to prior variance, and new stats."""
+    ) -> tuple[objective.Terms, Parts]:
+        """The loss, and what it is made of."""
         x = batch["x"]
         kappa = numbers["kappa"]
         mask_K = (jnp.arange(sizes.kappa, dtype=kappa.dtype) < kappa).astype(x.dtype)
@@ -105,8 +134,13 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         recon_B = objective.squared_error(x, masked(x_hat, numbers["d"]), sample_axis)
         prior = None if networks.prior is None else networks.prior(params, batch)
         kl_B = distributions.kl(posterior, prior)
-        found = objective.gaussian_terms(recon_B, kl_B, params["log_gamma"], numbers["d"])
-        return found, distributions.spectrum(posterior, prior, mask_K), stats
+        log_gamma = params["log_gamma"]
+        if gamma == CLOSED and train:
+            # At the least of the loss in gamma the gradient in all else is as if it were held.
+            best = jnp.log(jnp.mean(recon_B) / numbers["d"])
+            log_gamma = jax.lax.stop_gradient(best)
+        found = objective.gaussian_terms(recon_B, kl_B, log_gamma, numbers["d"])
+        return found, Parts(posterior, prior, mask_K, log_gamma, stats)
 
     def loss(
         params: Params,
@@ -116,15 +150,15 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         numbers: Numbers,
         kl_weight: jax.Array,
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Stats]]:
-        found, _, stats = terms(params, stats, batch, noise_KB, numbers, train=True)
+        found, parts = terms(params, stats, batch, noise_KB, numbers, train=True)
         kl = jnp.mean(found.kl)
         info = {
             "nelbo": jnp.mean(found.nelbo),
             "recon": jnp.mean(found.recon),
             "kl": kl,
-            "log_gamma": params["log_gamma"],
+            "log_gamma": parts.log_gamma,
         }
-        return jnp.mean(found.nll) + kl_weight * kl, (info, stats)
+        return jnp.mean(found.nll) + kl_weight * kl, (info, parts.stats)
 
     def ramp(step: jax.Array, fraction: jax.Array) -> jax.Array:
         """Rises from 0 to 1 in a fraction of the steps; 1 throughout for the fraction 0."""
@@ -144,22 +178,32 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         grads, (info, stats) = gradient(params, state.stats, batch, noise_KB, numbers, kl_weight)
         # A parameter whose gradient is always zero is left alone by Adam.
         grads["log_gamma"] = jnp.where(is_held, 0.0, grads["log_gamma"])
-        params, opt = optimiser.update(params, grads, state.opt, state.step, numbers)
-        return TrainState(params, stats, opt, state.step + 1), info
+        updated, opt = optimiser.update(params, grads, state.opt, state.step, numbers)
+        if gamma == OWN_RATE:
+            moved = updated["log_gamma"] - log_gamma
+            updated["log_gamma"] = log_gamma + numbers["gamma_rate"] * moved
+        elif gamma == CLOSED:
+            # A mean over all steps until there are enough of them for a running one.
+            seen = state.step.astype(log_gamma.dtype)
+            weight = jnp.maximum(1.0 - GAMMA_DECAY, 1.0 / (seen + 1.0))
+            updated["log_gamma"] = log_gamma + weight * (info["log_gamma"] - log_gamma)
+        return TrainState(updated, stats, opt, state.step + 1), info
 
     def score(
         state: TrainState, batch: Batch, noise_KB: jax.Array, numbers: Numbers
     ) -> dict[str, jax.Array]:
         """recon, kl, nelbo [batch]; ratio [kappa, batch]; active [kappa + 1, batch]; log_gamma.
 
-        active is 1 where a sample has so many ratios below the threshold of the paper's rule.
+        active is 1 where a sample has so many ratios below the threshold of the paper's rule. A
+        full covariance is there as well, in units of the prior: covariance [kappa, kappa, batch].
         """
-        found, ratio_KB, _ = terms(state.params, state.stats, batch, noise_KB, numbers, train=False)
+        found, parts = terms(state.params, state.stats, batch, noise_KB, numbers, train=False)
+        ratio_KB = distributions.spectrum(parts.posterior, parts.prior, parts.mask_K)
         active_B = jnp.sum(ratio_KB < threshold, axis=0, dtype=jnp.int32)
         active_AB = jax.nn.one_hot(active_B, sizes.kappa + 1, axis=0, dtype=ratio_KB.dtype)
         # A run that diverged has no counts; not being below a threshold is not inactivity.
         finite_B = jnp.all(jnp.isfinite(ratio_KB), axis=0)
-        return {
+        scores = {
             "nelbo": found.nelbo,
             "recon": found.recon,
             "kl": found.kl,
@@ -167,6 +211,9 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
             "ratio": ratio_KB,
             "active": jnp.where(finite_B[None], active_AB, jnp.nan),
         }
+        if isinstance(parts.posterior, Full):
+            scores["covariance"] = distributions.covariance(parts.posterior, parts.prior)
+        return scores
 
     return Method(
         init,
@@ -175,7 +222,7 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         step,
         score,
         logged=("nelbo", "recon", "kl", "log_gamma"),
-        blocks=("nelbo", "recon", "ratio"),
+        blocks=("nelbo", "recon", "covariance" if is_full else "ratio"),
         in_own_units=objective.in_own_units,
     )
 
@@ -207,6 +254,16 @@ def _check(cell: Cell, named: Named) -> None:
         raise ConfigError(
             f"{named('anneal')}: has no effect without levels to anneal to; add the axis"
             " grid.log_gamma, or remove it"
+        )
+    if own.gamma != ADAM and own.log_gamma is not None:
+        raise ConfigError(
+            f"{named('gamma')}: {own.gamma!r} has no effect where log_gamma is held; it must be"
+            f" {ADAM!r}, or log_gamma None"
+        )
+    if own.gamma != OWN_RATE and own.gamma_rate != 1.0:
+        raise ConfigError(
+            f"{named('gamma_rate')}: {own.gamma_rate:g} has no effect with gamma {own.gamma!r}; it"
+            f" must be 1, or gamma {OWN_RATE!r}"
         )
     if own.log_gamma is not None and not own.anneal and "log_gamma_init" in dict(cell.point):
         raise ConfigError(

@@ -42,12 +42,14 @@ class Sizes(NamedTuple):
         d: of the data x.
         c: of the condition that the networks are given; 0 where there is none.
         r: of the hidden coordinates from which data are made; 0 where there are none.
+        shape: of a sample that is no vector, such as (height, width, channels); it is not padded.
     """
 
     kappa: int
     d: int
     c: int
     r: int
+    shape: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +87,9 @@ class Cell:
             # Networks are made once for all runs of a program; kappa alone is padded.
             if field.role == STATIC or (section is self.networks and name != "kappa")
         )
-        return (self.batch_size, *(section.kind for section in sections), *choices)
+        samples = DATA.find(self.data.kind).samples(self.data)
+        kinds = (section.kind for section in sections)
+        return (self.batch_size, samples, self.sizes.shape, *kinds, *choices)
 
     @property
     def is_told(self) -> bool:
@@ -172,7 +176,7 @@ def _cell(config: SweepConfig, path: str, point: tuple[tuple[str, Any], ...]) ->
     cell = Cell(
         name=name_of(point),
         point=point,
-        sizes=Sizes(kappa=sections["networks"].kappa, d=width.d, c=width.c, r=width.r),
+        sizes=Sizes(sections["networks"].kappa, width.d, width.c, width.r, width.shape),
         parts=data.parts(sections["data"]),
         batch_size=values.get("batch_size", config.batch_size),
         **sections,

@@ -251,7 +251,7 @@ class LoadedRun:
         if kind.traced:
             table = jax.tree.map(lambda column: column[0], stack_tables([table]))
         place = None if part is None else _place(found, part)
-        made = kind.make(law, table, n, purpose, place)
+        made = kind.seen(dict(kind.make(law, table, n, purpose, place)))
         x, c = (
             np.moveaxis(np.asarray(made[name]), kind.sample_axis, 0) if name in made else None
             for name in ("x", "c")
