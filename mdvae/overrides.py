@@ -57,7 +57,7 @@ def _range(text: str) -> range:
 def _kind(path: str) -> type:
     """What the field of a dotted name is declared to be."""
     names = path.split(".")
-    if names[0] == "protocols":
+    if names[0] in ("protocols", "scales"):
         names = names[2:]
     *sections, leaf = names or [""]
     if sections[:1] == ["grid"]:

@@ -194,12 +194,25 @@ def result_row(run: Run, parts: Sequence[RunScores], config: SweepConfig) -> Row
     row = score_columns(mean_of(parts), config, left)
     if len(parts) > 1:
         row |= {name: None for name in COUNTED if name in row}
+        row |= _mean_counts(parts, config)
     row = {**_of_run(run), **row, "parts": len(parts)}
     row["sigma"], row["log_gamma"] = cell.value("sigma"), cell.value("log_gamma")
     row["expected_ad"] = theory.expected_ad(cell)
     if "ad" in row:
         row["ad_threshold"] = config.analysis.ad_threshold
     return row
+
+
+def _mean_counts(parts: Sequence[RunScores], config: SweepConfig) -> Row:
+    """Means over parts of the data of their active dimensions, None where one has none."""
+    rows = [score_columns(part, config) for part in parts]
+    found: Row = {}
+    for name in ("ad", "ad_gap"):
+        counts = [row.get(name) for row in rows]
+        if name in rows[0]:
+            known = [count for count in counts if count is not None]
+            found[f"{name}_of_parts"] = float(np.mean(known)) if known == counts else None
+    return found
 
 
 def result_rows_by_part(run: Run, parts: Sequence[RunScores], config: SweepConfig) -> list[Row]:

@@ -32,12 +32,21 @@ AVERAGED = (
     "gap_high",
     "resolvable",
     "resolvable_share",
+    "ad_of_parts",
+    "ad_gap_of_parts",
 )
 # Samples on which a conversion of the prior is checked.
 CONVERTED = 1_000
 PAPER_COLUMNS = ("ad", "recon", "kl", "gamma", "neg_elbo")
 # What may tell which cell a published row is of; a table has those that it needs.
-PAPER_COORDINATES = ("model", "prior", "attention", "log_gamma_init")
+PAPER_COORDINATES = (
+    "model",
+    "prior",
+    "attention",
+    "log_gamma_init",
+    "dataset",
+    "covariance",
+)
 
 
 def published_rows(name: str) -> list[Row]:

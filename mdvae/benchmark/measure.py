@@ -124,12 +124,13 @@ def training_rate(
     n_seeds = -(-n_runs // len(group.cells))
     runs = [Run(cell, seed) for seed in range(n_seeds) for cell in group.cells][:n_runs]
     devices = devices[: min(len(devices), n_runs)]
+    mesh = run_mesh(devices)
     placements = split_runs(runs, 1, len(devices))
 
     def make(group: Group) -> Method:
         return make_method(group, config.steps)
 
-    trainer = Trainer(group, make, run_mesh(devices), placements)
+    trainer = Trainer(group, make, mesh, placements)
     trial = try_training(trainer, lambda: trainer.load(placements[0]), seconds, repeats)
     samples = n_runs * group.cells[0].batch_size
     flops = sum(step_flops(run.cell) for run in runs)

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import Mesh
 
 from mdvae.data.base import EPOCH, DataKind, PyTree
 from mdvae.data.keys import purpose_key
-from mdvae.engine.ensemble import COUNT, EnsembleState, looped, map_runs
+from mdvae.engine.ensemble import COUNT, EnsembleState, looped, map_runs, split_batch
 from mdvae.methods.base import Method
 from mdvae.methods.padding import pad_like, padded_shapes, unpad_like
 from mdvae.settings.grid import Cell, Group, size_classes
@@ -92,9 +93,9 @@ def leading(leaf: jax.Array, shape: tuple[int, ...], *starts: jax.Array) -> jax.
 
 
 def make_chunk(
-    group: Group, make_method: Callable[[Group], Method]
+    group: Group, make_method: Callable[[Group], Method], mesh: Mesh
 ) -> Callable[..., EnsembleState]:
-    """The function (state, data, per_run, seeds, start, n_steps) -> state of one device.
+    """The function (state, data, per_run, seeds, start, n_steps) -> state of one device of a mesh.
 
     Its number of steps is traced: one program serves any number of them.
     """
@@ -176,7 +177,7 @@ def make_chunk(
             def step(k: jax.Array, carry: EnsembleState) -> EnsembleState:
                 place = places_SP[own["seed"], k]
                 kept = {name: take(x, shapes[name], own, place) for name, x in data.items()}
-                batch = kind.seen(kept)
+                batch = split_batch(kind.seen(kept), mesh, kind.sample_axis)
                 noise = jax.tree.map(
                     lambda leaf, like: leading(leaf, like.shape, own["seed"], k),
                     noise_SP,

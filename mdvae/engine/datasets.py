@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mdvae.data.base import PyTree
+from mdvae.data.base import DataKind, PyTree
 from mdvae.data.units import OWN, to_networks
 from mdvae.engine.chunks import kind_of
 from mdvae.engine.ensemble import Placement
@@ -84,7 +84,7 @@ def fit_stats(
     fit: Callable[[Mapping[str, np.ndarray]], PyTree],
     data: dict[str, jax.Array],
     n_train: int,
-    sample_axis: int,
+    kind: DataKind,
 ) -> PyTree:
     """The stats that networks fit to each data set, rows on the device that holds it.
 
@@ -96,11 +96,13 @@ def fit_stats(
     for shard in data["x"].addressable_shards:
         first = shard.index[0].start or 0
         rows = {name: _rows_from(x, first) for name, x in data.items()}
-        for i in range(shard.data.shape[0]):
+        # Devices that share a run hold the same rows.
+        for i in (i for i in range(shard.data.shape[0]) if first + i not in fits):
             samples = {
-                name: np.take(x[i], range(n_train), axis=sample_axis) for name, x in rows.items()
+                name: np.take(x[i], range(n_train), axis=kind.sample_axis)
+                for name, x in rows.items()
             }
-            fits[first + i] = fit(samples)
+            fits[first + i] = fit(jax.tree.map(np.asarray, kind.seen(samples)))
     total = data["x"].shape[0]
 
     def place(*leaves: np.ndarray) -> jax.Array:

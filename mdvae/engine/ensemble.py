@@ -16,6 +16,8 @@ from mdvae.settings.registry import NETWORKS
 
 Device = Any  # a jax.Device, which is no type to a type checker
 AXIS = "runs"
+# Of devices that share one run: each has a part of every batch.
+SAMPLES = "samples"
 # Of a meter: how many steps it has summed over.
 COUNT = "count"
 
@@ -54,9 +56,38 @@ class EnsembleState(NamedTuple):
     meter: dict[str, Any]
 
 
-def run_mesh(devices: Sequence[Device]) -> Mesh:
-    """A one-dimensional mesh over devices, of all processes where there are several."""
-    return Mesh(np.array(devices), (AXIS,))
+def run_mesh(devices: Sequence[Device], n_runs: int = 0, batch_sizes: Sequence[int] = ()) -> Mesh:
+    """A mesh of devices, of all processes where there are several, over runs and over samples.
+
+    Each run has a device of its own or less. Where there are fewer runs than devices, as many
+    devices as all batches can be split over share each.
+
+    Args:
+        n_runs: how many there are to place; 0 where that does not matter.
+        batch_sizes: of these runs.
+    """
+    rows = min(n_runs or len(devices), len(devices))
+    shares = range(len(devices) // rows, 0, -1) if jax.process_count() == 1 else [1]
+    each = next(n for n in shares if all(size % n == 0 for size in batch_sizes))
+    if jax.process_count() > 1:
+        rows = len(devices)
+    return Mesh(np.array(devices[: rows * each]).reshape(rows, each), (AXIS, SAMPLES))
+
+
+def split_batch(batch: dict[str, jax.Array], mesh: Mesh, sample_axis: int) -> dict[str, jax.Array]:
+    """A batch of a run, split over the devices that share the run.
+
+    What is computed from it is what one device would compute: sums over samples, such as gradients
+    and the statistics of batch normalisation, are over all of its parts.
+    """
+    if mesh.shape[SAMPLES] == 1:
+        return batch
+
+    def split(x: jax.Array) -> jax.Array:
+        axes = [SAMPLES if axis == sample_axis % x.ndim else None for axis in range(x.ndim)]
+        return jax.lax.with_sharding_constraint(x, PartitionSpec(*axes))
+
+    return jax.tree.map(split, batch)
 
 
 def split_runs(runs: Sequence[Run], n_slices: int, n_devices: int) -> list[Placement]:
@@ -116,14 +147,20 @@ def over_devices(
     n_replicated: int = 0,
     donate: tuple[int, ...] = (),
 ) -> Any:
-    """Compiles a function of one device's rows: the first arguments are split over devices."""
+    """Compiles a function of one device's rows: the first arguments are split over devices.
+
+    Devices that share a run compute it together; see `split_batch`.
+    """
     sharded, replicated = PartitionSpec(AXIS), PartitionSpec()
+    # How a batch is split is left to the compiler, where it is.
+    by_hand = {AXIS} if mesh.shape.get(SAMPLES, 1) > 1 else set(mesh.axis_names)
     mapped = jax.shard_map(
         function,
         mesh=mesh,
         in_specs=(sharded,) * n_sharded + (replicated,) * n_replicated,
         out_specs=sharded,
         check_vma=False,
+        axis_names=by_hand,
     )
     return jax.jit(mapped, donate_argnums=donate)
 

@@ -24,6 +24,9 @@ BLOCKS = LEAST_EVALUATED
 # often, and enough to see where a held-out loss parts from that of training.
 HELD_OUT_SAMPLES = 1_000
 
+# Of scores, the one over latents of which a mean is kept while runs train.
+RATIO = "ratio"
+
 Scores = dict[str, jax.Array]
 
 
@@ -102,11 +105,15 @@ def in_own_units(
 
 
 def mean_scores(scores: Scores) -> Scores:
-    """Means over samples of the scores of one number by example.
+    """Means over samples of the scores of one number by example, and of the ratios by latent.
 
-    Scores over latents, and scalars that belong to the model as a whole, are left out.
+    Other scores over latents, and scalars that belong to the model as a whole, are left out.
     """
-    return {name: jnp.mean(values) for name, values in scores.items() if values.ndim == 1}
+    return {
+        name: jnp.mean(values, axis=-1)
+        for name, values in scores.items()
+        if values.ndim == 1 or name == RATIO
+    }
 
 
 def score_in_pieces(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mdvae.engine import processes
-from mdvae.engine.ensemble import Device, Placement, run_mesh, split_runs
+from mdvae.engine.ensemble import AXIS, Device, Placement, run_mesh, split_runs
 from mdvae.engine.machine import GIB, memory_budget
 from mdvae.engine.memory import place_runs
 from mdvae.engine.trainer import Trainer
@@ -53,17 +53,20 @@ def make_jobs(
     seeds = range(config.seed, config.seed + config.seeds)
     # All processes must cut the same slices, so the poorest decides.
     budget = -int(processes.agree(-memory_budget(config.memory_gib, devices))[0])
-    jobs, mesh = [], run_mesh(devices)
+    n_runs = max(len(group.cells) for group in groups) * config.seeds
+    batch_sizes = [group.cells[0].batch_size for group in groups]
+    jobs, mesh = [], run_mesh(devices, n_runs, batch_sizes)
+    rows = mesh.shape[AXIS]
 
     def make(group: Group) -> Method:
         return make_method(group, config.steps)
 
     for i, group in enumerate(groups):
         runs = [Run(cell, seed) for seed in seeds for cell in group.cells]
-        plan = place_runs(group, make(group), runs, len(devices), budget)
+        plan = place_runs(group, make(group), runs, rows, budget)
         placements = plan.placements
         if n_slices is not None:
-            placements = split_runs(runs, n_slices[i], len(devices))
+            placements = split_runs(runs, n_slices[i], rows)
         elif plan.need > budget:
             print(
                 f"warning: one run a device needs about {plan.need / GIB:.1f} GiB and"

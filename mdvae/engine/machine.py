@@ -31,7 +31,10 @@ def set_up_cpu() -> None:
 
 
 def pick_devices(n_devices: int, n_runs: int) -> list[Device]:
-    """The first n_devices of each process, or all; of a single process never more than runs.
+    """The first n_devices of each process, or all.
+
+    Of a single process on a CPU never more than runs unless they are asked for: a run on one device
+    has all cores for its larger operations, and that is faster than to split its batches.
 
     Raises:
         ConfigError: where more devices are asked for than there are.
@@ -39,9 +42,11 @@ def pick_devices(n_devices: int, n_runs: int) -> list[Device]:
     local = jax.local_devices()
     if n_devices > len(local):
         raise ConfigError(f"--devices: {n_devices} is more than there are; give up to {len(local)}")
+    if jax.process_count() == 1 and not n_devices and local[0].platform == "cpu":
+        n_devices = min(len(local), n_runs)
     n_devices = n_devices or len(local)
     if jax.process_count() == 1:
-        return local[: min(n_devices, n_runs)]
+        return local[:n_devices]
     by_process: dict[int, list[Device]] = {}
     for device in jax.devices():
         by_process.setdefault(device.process_index, []).append(device)

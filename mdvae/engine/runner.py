@@ -20,6 +20,7 @@ from mdvae.engine.trainer import Slice
 from mdvae.methods.base import TrainState
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
+from mdvae.settings.grid import Cell
 from mdvae.store import checkpoint, rundir
 from mdvae.store.checkpoint import MODEL, TRAINING
 
@@ -68,10 +69,18 @@ def _metrics(job: Job, means: Means, scores: Means, step: int) -> list[dict[str,
             "cell": run.cell.name,
             "seed": run.seed,
             "step": step,
-            **{name: float(values[i]) for name, values in (means | scores).items()},
+            **{name: _plain(run.cell, values[i]) for name, values in (means | scores).items()},
         }
         for i, run in enumerate(job.runs)
     ]
+
+
+def _plain(cell: Cell, value: Any) -> float | list[float | None]:
+    """A mean for a line of metrics; of those by latent a list, without padding."""
+    if np.ndim(value) == 0:
+        return float(value)
+    own = [float(each) for each in value[: cell.sizes.kappa]]
+    return [each if np.isfinite(each) else None for each in own]
 
 
 def _restore(job: Job, loaded: Slice, path: Path) -> checkpoint.Restored | None:

@@ -17,6 +17,7 @@ from mdvae.data.base import PyTree, stack_tables
 from mdvae.engine.chunks import class_of, kind_of, loop_classes, make_chunk, wrap_length
 from mdvae.engine.datasets import data_tables, fit_stats, stack_made
 from mdvae.engine.ensemble import (
+    AXIS,
     COUNT,
     EnsembleState,
     Placement,
@@ -76,7 +77,7 @@ class Trainer:
         self._classes = loop_classes(group)
         self._mesh = mesh
         self._placements = placements
-        self._n_devices = mesh.devices.size
+        self._n_devices = mesh.shape[AXIS]
         self._kind = kind_of(group)
         self._n_train, self._n_eval = self._kind.samples(group.cells[0].data)
         self._law = self._kind.law([cell.data for cell in group.cells], group.sizes)
@@ -87,7 +88,7 @@ class Trainer:
         self._n_data = max(len(shared.table) for shared in data) // self._n_devices
         self._make = over_devices(self._make_local, mesh, 1)
         self._pick = over_devices(lambda table, rows: table[rows], mesh, 2)
-        self._chunk = over_devices(make_chunk(group, make_method), mesh, 4, 2, donate=(0,))
+        self._chunk = over_devices(make_chunk(group, make_method, mesh), mesh, 4, 2, donate=(0,))
         programs = make_evaluation(group, self._method, self._law, self._places(), piece)
         self._evaluate = over_devices(programs.evaluate, mesh, 4)
         self._hold_out = over_devices(programs.hold_out, mesh, 1)
@@ -116,7 +117,7 @@ class Trainer:
         return Slice(
             placement=placement,
             data=data,
-            fitted=self._fit and fit_stats(self._fit, data, self._n_train, self._kind.sample_axis),
+            fitted=self._fit and fit_stats(self._fit, data, self._n_train, self._kind),
             per_run=put_rows(per_run, self._mesh),
             seeds=put_rows(np.array(seeds.table, np.uint32), self._mesh),
         )
@@ -166,7 +167,7 @@ class Trainer:
     def score(
         self, loaded: Slice, held_out: HeldOut, state: EnsembleState
     ) -> dict[str, np.ndarray]:
-        """Mean scores of the real runs while they train, [runs] by name; see `mean_scores`.
+        """Mean scores of the real runs while they train, [runs, ...]; see `mean_scores`.
 
         The mean is over all parts of a run's own data, each as often as the others. The noise is
         the same whenever it is called, so that scores of two steps differ by the model alone.
@@ -175,7 +176,7 @@ class Trainer:
         found = self._score(state.train, loaded.per_run, held_out.seeds, held_out.batches)
         parts = [len(run.cell.parts) for run in placement.slots[: placement.n_runs]]
         means = {
-            name: np.array([np.mean(row[:n]) for row, n in zip(values, parts, strict=True)])
+            name: np.array([np.mean(row[:n], axis=0) for row, n in zip(values, parts, strict=True)])
             for name, values in take_runs(found, placement.n_runs).items()
         }
         return in_own_units(self._method, placement, means)

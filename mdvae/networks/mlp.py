@@ -155,13 +155,39 @@ def whitened(networks: Networks, d: int) -> Networks:
     return networks._replace(init=init, encode=encode, fit=fit)
 
 
+def on_images(networks: Networks, shape: tuple[int, ...]) -> Networks:
+    """Networks on vectors [d, batch] as networks on images [batch, *shape] with the same values."""
+
+    def flat(samples: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: x.reshape(len(x), -1).T for name, x in samples.items()}
+
+    def encode(params: Params, stats: Stats, batch: Batch, train: bool) -> tuple[Posterior, Stats]:
+        return networks.encode(params, stats, flat(batch), train)
+
+    def decode(
+        params: Params, stats: Stats, z_KB: jax.Array, batch: Batch, train: bool
+    ) -> tuple[jax.Array, Stats]:
+        x_hat_DB, stats = networks.decode(params, stats, z_KB, flat(batch), train)
+        return x_hat_DB.T.reshape(-1, *shape), stats
+
+    prior, fit = networks.prior, networks.fit
+    return networks._replace(
+        encode=encode,
+        decode=decode,
+        prior=None if prior is None else lambda params, batch: prior(params, flat(batch)),
+        fit=None if fit is None else lambda samples: fit(flat(samples)),
+    )
+
+
 def make(settings: MLP, sizes: Sizes) -> Networks:
-    """The networks of a VAE, or of a CVAE where there is a condition."""
+    """The networks of a VAE, or of a CVAE where there is a condition; images are flattened."""
     if sizes.c == 0:
         networks = mlp_networks(settings, sizes)
     else:
         networks = conditional_networks(settings, sizes)
-    return whitened(networks, sizes.d) if settings.encoder_input == "whitened" else networks
+    if settings.encoder_input == "whitened":
+        networks = whitened(networks, sizes.d)
+    return on_images(networks, sizes.shape) if sizes.shape else networks
 
 
 def _check(cell: Cell, named: Named) -> None:

@@ -45,13 +45,13 @@ class ResNet(ImageNetworks):
     Attributes:
         channels: of the stem; published are 5 for a VAE and 32 for a CVAE.
         pooling: "mean" of each channel (published), or "flatten".
-        hidden: width of the dense layer after that.
+        dense: width of the dense layer after that.
         attention: whether a CVAE's decoder weighs z by sigmoids of an MLP of c.
     """
 
     channels: int = static(5, whole(1))
     pooling: str = static("mean", one_of(POOLINGS))
-    hidden: int = static(32, whole(1))
+    dense: int = static(32, whole(1))
     attention: bool = static(False, TRUTH)
 
 
@@ -92,10 +92,10 @@ class Encoder(nn.Module):
         else:
             h_HB = flatten(h)
         if c_CB is None:
-            h_HB = Linear((own.hidden,))(h_HB)
+            h_HB = Linear((own.dense,))(h_HB)
         else:
             f_FB = Features(CONDITION_HIDDEN, CONDITION_FEATURES, "prelu")(c_CB)
-            h_HB = Joint((own.hidden,))(h_HB, f_FB)
+            h_HB = Joint((own.dense,))(h_HB, f_FB)
         return GaussianHeads(self.kappa, own.covariance)(PReLU()(h_HB))
 
 

@@ -10,16 +10,19 @@ import matplotlib as mpl
 from mdvae.analysis import theory
 from mdvae.analysis.dims import PRIOR_LEVEL
 from mdvae.analysis.results import save_results
+from mdvae.data.base import EPOCH
 from mdvae.engine import processes
 from mdvae.engine.ensemble import Device
 from mdvae.engine.jobs import make_jobs
 from mdvae.engine.runner import evaluate_again
+from mdvae.methods.vae import ADAM, CLOSED, OWN_RATE
 from mdvae.reports.base import Picture, Section, View, all_sections
 from mdvae.reports.plotting import STYLE
 from mdvae.reports.tables import Table, latex_table, markdown_table
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import FOUND, fields_of
 from mdvae.settings.grid import Cell, format_axis, make_cells, make_groups
+from mdvae.settings.registry import DATA
 from mdvae.store import rundir
 from mdvae.store.loading import LoadedRun, load_run
 
@@ -37,11 +40,31 @@ SLOPE_NOTE = """- r̂ (loss slope): d minus the slope of 2 nelbo in log γ. Over
   levels Theorems 1 and 2 say that it tends to r, or r - t of a CVAE, and so does Recon/γ. Where γ
   is learned it is read off the settled end of training, a heuristic of one value a run: there the
   loss falls because the network improves. It uses no threshold."""
+GAMMA_NOTES = {
+    ADAM: "learned as a parameter like others",
+    OWN_RATE: "learned as a parameter with a rate of its own",
+    CLOSED: """the least of the loss of each batch, mean ||x - x_hat||^2 / d; a model is
+  evaluated with a running mean of its log""",
+}
 FULL_NOTE = "- \\* r = d: there is no manifold of lower dimension, Theorem 1 does not apply."
 
 
 def _told(value: Any) -> str:
     return format_axis(value) if value != () else "()"
+
+
+def _epochs(cells: Sequence[Cell], steps: int) -> str:
+    """How often each training sample is seen, where batches go through all before any again."""
+    found = set()
+    for cell in cells:
+        kind = DATA.find(cell.data.kind)
+        if kind.order != EPOCH:
+            return ""
+        found.add(steps / (kind.samples(cell.data)[0] // cell.batch_size))
+    if len(found) != 1:
+        return ""
+    (epochs,) = found
+    return f" ({epochs:.4g} epoch{'' if epochs == 1 else 's'})"
 
 
 def _recipe(config: SweepConfig, cells: Sequence[Cell]) -> str:
@@ -53,6 +76,7 @@ def _recipe(config: SweepConfig, cells: Sequence[Cell]) -> str:
     texts = [f"{config.steps:,} steps"]
     if "batch_size" not in varied:
         texts[0] += f" of {config.batch_size:,} samples"
+    texts[0] += _epochs(cells, config.steps)
     for section in ("data", "method", "networks", "optimiser"):
         own = getattr(config, section)
         changed = [
@@ -70,8 +94,9 @@ def _recipe(config: SweepConfig, cells: Sequence[Cell]) -> str:
         for axis, values in varied.items()
     ]
     last = config.seed + config.seeds - 1
+    scale = f", scale `{config.scale}`" if config.scale else ""
     return (
-        f"Protocol `{config.protocol}`: {'; '.join(texts)}; {len(cells)} cells, seeds"
+        f"Protocol `{config.protocol}`{scale}: {'; '.join(texts)}; {len(cells)} cells, seeds"
         f" {config.seed} to {last}. Varied: {'; '.join(axes) or 'nothing'}."
     )
 
@@ -92,8 +117,13 @@ def _notes(view: View) -> str:
         return ""
     analysis = view.run.config.analysis
     notes = [NOTES.format(threshold=view.threshold, gap=analysis.ad_min_gap, prior=PRIOR_LEVEL)]
-    if any("r_hat_slope" in row for row in view.run.results):
+    if any(row.get("r_hat_slope") is not None for row in view.run.results):
         notes.append(SLOPE_NOTE)
+    learned = [cell for cell in view.run.cells if cell.value("log_gamma") is None]
+    ways = dict.fromkeys(cell.value("gamma") for cell in learned)
+    told = [GAMMA_NOTES[way] for way in ways if way in GAMMA_NOTES]
+    if told:
+        notes.append(f"- γ: {'; or '.join(told)}.")
     if any(theory.fills_space(cell) for cell in view.run.cells):
         notes.append(FULL_NOTE)
     return "\n".join(notes)

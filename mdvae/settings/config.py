@@ -5,16 +5,17 @@ A config file returns an `ml_collections.ConfigDict` (usually `default_config()`
 """
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from mdvae.settings.axes import check_grid
+from mdvae.settings.axes import check_grid, of_kind
 from mdvae.settings.fields import ConfigError, Section, check, fields_of, plain, unknown
-from mdvae.settings.protocols import OWN_PROTOCOL, apply_protocol
-from mdvae.settings.registry import SECTIONS, Registry
-from mdvae.settings.sweep import FORMAT, SweepConfig
+from mdvae.settings.protocols import NO_SCALE, OWN_PROTOCOL, apply_protocol, apply_scale
+from mdvae.settings.registry import DATA, SECTIONS, Registry
+from mdvae.settings.sweep import FORMAT, Axes, SweepConfig
 
 
 class Draft(ConfigDict):
@@ -40,7 +41,7 @@ def default_config(**kinds: str) -> Any:
         **kinds: by section, kinds other than the usual ones, such as data="union".
     """
     config: dict[str, Any] = {name: field.default for name, field in fields_of(SweepConfig).items()}
-    config |= {"protocols": Draft(type_safe=False), "grid": Draft(type_safe=False)}
+    config |= {name: Draft(type_safe=False) for name in ("protocols", "scales", "grid")}
     for name, registry in SECTIONS.items():
         kind = kinds.pop(name, registry.default)
         fields = fields_of(registry.find(kind).settings)
@@ -112,23 +113,28 @@ def _top(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolve(config: ConfigDict | Mapping[str, Any], overrides: Collection[str] = ()) -> SweepConfig:
-    """Checks a config and fills in its protocol; what is missing takes its default.
+    """Checks a config and fills in its protocol and scale; what is missing takes its default.
 
     Args:
         config: what a config file's `get_config` returned, after command-line overrides.
-        overrides: dotted names of the fields set on the command line; they win over the protocol.
+        overrides: dotted names of the fields set on the command line; they win over both.
 
     Raises:
         ConfigError: one line that names the field, the value and what would be right.
     """
     values = dict(config.to_dict() if isinstance(config, ConfigDict) else config)
     apply_protocol(values, overrides)
+    apply_scale(values, overrides)
+    if "steps" in overrides and "epochs" not in overrides:
+        values["epochs"] = 0
     top = _top(values)
     sections: dict[str, Any] = {
         name: _section(registry, values.get(name, {})) for name, registry in SECTIONS.items()
     }
     axed = {name: section for name, section in sections.items() if name != "analysis"}
     grids = check_grid(values.get("grid", {}), axed)
+    if top["epochs"]:
+        top["steps"] = _steps_of(top, sections["data"], grids)
     for path in overrides:
         section, _, leaf = path.rpartition(".")
         axis = section if leaf == "kind" else leaf
@@ -137,6 +143,30 @@ def resolve(config: ConfigDict | Mapping[str, Any], overrides: Collection[str] =
                 f"{path}: has no effect beside the axis grid.{axis}; set that instead"
             )
     return SweepConfig(**top, **sections, grids=grids)
+
+
+def _steps_of(top: Mapping[str, Any], data: Section, grids: Mapping[str, Axes]) -> int:
+    """How many steps as many epochs are as a config wants.
+
+    Raises:
+        ConfigError: where an epoch is not as long for all cells.
+    """
+    lengths: set[int] = set()
+    for axes in grids.values():
+        batch_sizes = axes.get("batch_size", (top["batch_size"],))
+        for kind in axes.get("data", (data.kind,)):
+            settings = of_kind(data, DATA, kind)
+            own = {name: axes[name] for name in fields_of(settings) if name in axes}
+            for values in itertools.product(*own.values()):
+                point = dict(zip(own, values, strict=True))
+                n_train, _ = DATA.find(kind).samples(dataclasses.replace(settings, **point))
+                lengths |= {n_train // batch_size for batch_size in batch_sizes}
+    if len(lengths) > 1:
+        steps = " and ".join(map(str, sorted(lengths)))
+        raise ConfigError(
+            f"epochs: {top['epochs']} is not usable where epochs have {steps} steps; set steps"
+        )
+    return top["epochs"] * max(1, *lengths)
 
 
 def from_json(values: Mapping[str, Any]) -> SweepConfig:
@@ -153,9 +183,9 @@ def from_json(values: Mapping[str, Any]) -> SweepConfig:
             " it with the version that wrote it"
         )
     grids = values.pop("grids", {"": {}})
-    protocol = values.pop("protocol", OWN_PROTOCOL)
+    protocol, scale = values.pop("protocol", OWN_PROTOCOL), values.pop("scale", NO_SCALE)
     grid = grids[""] if set(grids) == {""} else grids
-    return dataclasses.replace(resolve({**values, "grid": grid}), protocol=protocol)
+    return dataclasses.replace(resolve({**values, "grid": grid}), protocol=protocol, scale=scale)
 
 
 def differences(old: SweepConfig, new: SweepConfig) -> list[str]:

@@ -1,4 +1,8 @@
-"""Protocols: named sets of changes to a config, such as the recipe behind published numbers."""
+"""Protocols and scales: named sets of changes to a config.
+
+A protocol is a recipe, such as that behind published numbers; a scale is how much of it, such as
+how many epochs and seeds a CPU has time for.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -8,6 +12,8 @@ from ml_collections import ConfigDict
 from mdvae.settings.fields import ConfigError
 
 OWN_PROTOCOL = "mdvae"
+# Where a config has no scales.
+NO_SCALE = ""
 
 
 def published_protocol() -> Any:
@@ -29,6 +35,29 @@ def published_protocol() -> Any:
     )
 
 
+def published_images() -> Any:
+    """The recipe behind the published Tables 2, 4 and 9, its evaluation included.
+
+    A model is evaluated on the first 100 test images, by the statistics of that batch.
+    """
+    return ConfigDict(
+        {
+            "batch_size": 512,
+            "data": {"n_eval": 100, "pixels": "shifted"},
+            "method": {"gamma": "adam", "log_gamma_init": 0.0, "kl_warmup": 0.0},
+            "networks": {"pooling": "mean", "dense": 32, "evaluation": "batch"},
+            "optimiser": {"learning_rate": 0.002, "warmup": 0.3},
+        }
+    )
+
+
+def image_scales(epochs: int, seeds: int = 1) -> Any:
+    """Epochs and seeds for a CPU, and the published schedule with three seeds for a GPU."""
+    return ConfigDict(
+        {"cpu": {"epochs": epochs, "seeds": seeds}, "gpu": {"epochs": 400, "seeds": 3}}
+    )
+
+
 def apply_protocol(values: dict[str, Any], overrides: Collection[str]) -> None:
     """Makes the changes of the chosen protocol in place, and removes the list of protocols.
 
@@ -40,17 +69,38 @@ def apply_protocol(values: dict[str, Any], overrides: Collection[str]) -> None:
     Raises:
         ConfigError: where there is no such protocol.
     """
-    protocols = values.pop("protocols", None) or {}
-    chosen = values.get("protocol", OWN_PROTOCOL)
-    choices = (OWN_PROTOCOL, *sorted(protocols))
+    _apply(values, overrides, "protocol", OWN_PROTOCOL)
+
+
+def apply_scale(values: dict[str, Any], overrides: Collection[str]) -> None:
+    """As `apply_protocol`, with `scale` one of `scales`; a config without any has none to choose.
+
+    Raises:
+        ConfigError: where there is no such scale.
+    """
+    if values.get("scales"):
+        _apply(values, overrides, "scale", None)
+        return
+    values.pop("scales", None)
+    if values.get("scale", NO_SCALE) != NO_SCALE:
+        raise ConfigError(f"scale: {values['scale']!r} has no effect on a config without scales")
+
+
+def _apply(
+    values: dict[str, Any], overrides: Collection[str], field: str, unchanged: str | None
+) -> None:
+    """Makes the changes that a field chooses by name; `unchanged` is the name of none."""
+    named = values.pop(f"{field}s", None) or {}
+    chosen = values.get(field, unchanged)
+    choices = (*([] if unchanged is None else [unchanged]), *sorted(named))
     if chosen not in choices:
         raise ConfigError(
-            f"protocol: {chosen!r} is not usable; it must be one of {', '.join(choices)}"
+            f"{field}: {chosen!r} is not usable; it must be one of {', '.join(choices)}"
         )
-    changes = protocols.get(chosen, {})
+    changes = named.get(chosen, {})
     if not isinstance(changes, Mapping):
         raise ConfigError(
-            f"protocols.{chosen}: {changes!r} is not usable; it must map fields to values"
+            f"{field}s.{chosen}: {changes!r} is not usable; it must map fields to values"
         )
     for path, value in _leaves(changes):
         if ".".join(path) not in overrides:

@@ -5,7 +5,7 @@ from typing import Any
 
 from mdvae.settings import fields
 from mdvae.settings.fields import Rule, Section, fixed, static
-from mdvae.settings.protocols import OWN_PROTOCOL
+from mdvae.settings.protocols import NO_SCALE, OWN_PROTOCOL
 
 # Of the files of a run directory; raised where an older mdvae could not read a newer one's.
 FORMAT = 2
@@ -29,10 +29,13 @@ class SweepConfig:
     Attributes:
         name: of the config; also of its default run directory.
         protocol: "mdvae" for this project's recipe, or one of the config's published ones.
+        scale: one of the config's scales, or "" where it has none.
         grids: named products of axes; their union is the sweep. An axis names a field of a section
             by its last name, or a section, whose kind it then varies.
         seeds, seed: how many seeds, and the first of them.
         steps, batch_size: of training; batch_size may be an axis.
+        epochs: the steps as a number of times that all training samples are seen, whole batches
+            of them; 0 where steps says how many.
         log_every, save_every: steps between lines of metrics, and between checkpoints.
         eval_every: steps between lines of metrics that have scores on held-out samples too, a
             multiple of log_every; 0 for none.
@@ -44,10 +47,12 @@ class SweepConfig:
 
     name: str = fixed("sweep", _NAME, decides=False)
     protocol: str = fixed(OWN_PROTOCOL, fields.TEXT, decides=False)
+    scale: str = fixed(NO_SCALE, fields.TEXT, decides=False)
     grids: dict[str, Axes] = dataclasses.field(default_factory=dict)
     seeds: int = fixed(5, fields.whole(1))
     seed: int = fixed(0, _SEED)
     steps: int = fixed(50_000, fields.whole(1))
+    epochs: int = fixed(0, fields.whole(0))
     batch_size: int = static(1_000, fields.whole(1))
     log_every: int = fixed(500, fields.whole(1), decides=False)
     save_every: int = fixed(5_000, fields.whole(1), decides=False)

@@ -1,0 +1,25 @@
+"""VAEs on 1,600 images each of MNIST and Fashion-MNIST that come with mdvae; nothing is downloaded.
+
+    python -m mdvae.sweep --config configs/images_quickstart.py
+"""
+
+from ml_collections import ConfigDict
+
+from mdvae.settings.config import default_config
+
+
+def get_config() -> ConfigDict:
+    """Both samples with two seeds each, one program."""
+    config = default_config(data="images", networks="resnet")
+    config.name = "images_quickstart"
+    config.grid = ConfigDict({"dataset": ("mnist_sample", "fashion_sample"), "kappa": (16,)})
+    config.seeds = 2
+    config.epochs = 100
+    config.batch_size = 64
+    config.log_every = 250
+    config.save_every = 1_250
+    config.method.gamma = "closed"
+    config.networks.pooling = "flatten"
+    config.networks.dense = 128
+    config.optimiser.learning_rate = 0.002
+    return config

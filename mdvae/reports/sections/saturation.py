@@ -1,0 +1,144 @@
+"""AD against kappa, where cells differ in kappa alone and their data have no known dimension.
+
+As kappa grows AD follows it until the latents are enough, and then stays (Table 2 of CVAE-dims).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mdvae.analysis import theory
+from mdvae.analysis.statistics import mean_interval
+from mdvae.reports.base import Picture, Section, View
+from mdvae.reports.plotting import (
+    MAX_PANELS,
+    first_of,
+    full_title,
+    legend_below,
+    make_panels,
+    plot_ad,
+    say_why,
+)
+from mdvae.reports.sections.dimensions import RULES
+from mdvae.reports.tables import fixed, number, with_interval
+from mdvae.settings.grid import Cell, families
+from mdvae.store.rundir import Row
+
+# Distance between the rules' markers over the range of kappa.
+APART = 0.03
+
+
+def _families(view: View) -> dict[str, list[Cell]]:
+    """Cells that differ in kappa alone, of data without a truth and with gamma learned."""
+    return {
+        name: cells
+        for name, cells in families(view.run.cells, "kappa").items()
+        if theory.manifold_dimension(cells[0]) is None and cells[0].value("log_gamma") is None
+    }
+
+
+def counts_over_parts(row: Row) -> Row:
+    """A row of the summary in which "ad" is the mean over parts of the data where there are more.
+
+    Such a row has no AD of its own, for a part has a number for itself.
+    """
+    if row["parts"] == 1:
+        return row
+    words = ("mean", "sd", "low", "high", "n")
+    own = {f"{rule}_{word}": row[f"{rule}_of_parts_{word}"] for rule, _ in RULES for word in words}
+    return {**row, **own}
+
+
+def _rows(view: View, cells: Sequence[Cell]) -> list[Row]:
+    by_name = {row["cell"]: row for row in view.rows}
+    return [counts_over_parts(by_name[cell.name]) for cell in cells]
+
+
+def _counts(view: View, cell: Cell, rule: str) -> dict[int, float | None]:
+    """AD of a cell's sound runs, by seed."""
+    name = rule if len(cell.parts) == 1 else f"{rule}_of_parts"
+    mine = [r for r in view.run.results if r["cell"] == cell.name and r["status"] == "ok"]
+    return {row["seed"]: row.get(name) for row in mine}
+
+
+def _growth(view: View, before: Cell, last: Cell, rule: str) -> str:
+    """How much AD grows from one kappa to the next, over seeds that have both."""
+    ends = _counts(view, before, rule), _counts(view, last, rule)
+    pairs = [(ends[0][seed], ends[1][seed]) for seed in ends[0] if seed in ends[1]]
+    found = mean_interval([b - a for a, b in pairs if a is not None and b is not None])
+    return fixed(found.mean, 1) + _half(found.low, found.high)
+
+
+def _half(low: float, high: float) -> str:
+    return f" ± {(high - low) / 2:.1f}" if np.isfinite(low) else ""
+
+
+def _sentences(view: View) -> list[str]:
+    lines = []
+    for name, cells in _families(view).items():
+        pairs = zip(cells, _rows(view, cells), strict=True)
+        done = [(cell, row) for cell, row in pairs if row["runs"]]
+        if len(done) < 2:
+            continue
+        kappas = ", ".join(str(cell.sizes.kappa) for cell, _ in done)
+        published = [number(row["paper_ad"], 1) for _, row in done]
+        paper = f" (published {', '.join(published)})" if set(published) != {number(None)} else ""
+        means = [
+            f"AD {label} {', '.join(with_interval(row, rule, 1) for _, row in done)}"
+            for rule, label in (("ad", f"({view.threshold})"), ("ad_gap", "(gap)"))
+        ]
+        before, last = done[-2][0], done[-1][0]
+        grown = [_growth(view, before, last, rule) for rule, _ in RULES]
+        lines.append(
+            f"{name}: for κ = {kappas} {' and '.join(means)}{paper}; of the last"
+            f" {last.sizes.kappa - before.sizes.kappa} latents {grown[0]} become active"
+            f" ({grown[1]} by the gap)."
+        )
+    return lines
+
+
+def _pictures(view: View) -> list[Picture]:
+    found = list(_families(view).values())
+    title = "AD against κ" + first_of(len(found), MAX_PANELS, "kinds of cells")
+    return [Picture("saturation.png", title, _draw(view, found[:MAX_PANELS]))]
+
+
+def _draw(view: View, found: Sequence[list[Cell]]) -> Figure:
+    """AD and its interval over seeds against kappa: a panel per kind of cell."""
+    figure, panels = make_panels(len(found), 2.9, 2.8, 3, sharey=True)
+    for i, (axes, cells) in enumerate(zip(panels, found, strict=True)):
+        rows = _rows(view, cells)
+        kappas = np.array([cell.sizes.kappa for cell in cells], float)
+        axes.plot([0, kappas[-1]], [0, kappas[-1]], ":", color="0.5", label="AD = κ")
+        threshold = view.run.config.analysis.ad_threshold
+        plot_ad(axes, kappas, rows, threshold, apart=APART * kappas[-1])
+        if not any(row["runs"] for row in rows):
+            say_why(axes, "no run is done yet")
+        axes.set_title(full_title(cells[0], but=("kappa",)), fontsize=7)
+        axes.set_xticks(kappas)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("κ")
+        if i % 3 == 0:
+            mean = "mean over classes,\n" if len(cells[0].parts) > 1 else "\n"
+            axes.set_ylabel(f"active dimensions ({mean}mean and 95 % interval over seeds)")
+    tops = [row["ad_high"] for cells in found for row in _rows(view, cells)]
+    means = [
+        row[f"{rule}_mean"]
+        for cells in found
+        for row in _rows(view, cells)
+        for rule in ("ad", "ad_gap")
+    ]
+    finite = [v for v in [*tops, *means] if v is not None and np.isfinite(v)]
+    panels[0].set_ylim(0, 1.25 * max([*finite, 1.0]))
+    legend_below(figure, panels)
+    return figure
+
+
+SECTION = Section(
+    order=12,
+    applies=lambda view: view.has_counts and bool(_families(view)),
+    sentences=_sentences,
+    pictures=_pictures,
+)
