@@ -22,7 +22,7 @@ from mdvae.networks.convolutions import (
     from_blocks,
     to_blocks,
 )
-from mdvae.networks.layers import Linear
+from mdvae.networks.layers import STATS, Linear, spectral_norm
 from mdvae.settings.fields import (
     ConfigError,
     Section,
@@ -39,7 +39,6 @@ PRECISIONS = ("float32", "bfloat16")
 PRIORS = ("standard", "learned")
 # Of the published networks: what a class is turned into before it joins images or latents.
 CONDITION_HIDDEN, CONDITION_FEATURES = 16, 5
-STATS = "stats"
 # The axis of channels of blocks of images.
 CHANNELS = 3
 
@@ -82,7 +81,8 @@ class Conv(nn.Module):
     Weights and biases start uniform in +-1/sqrt(fan-in), as the published models did.
 
     Attributes:
-        init: of the kernel, (key, shape) -> array; the default is the above.
+        init_kernel: of the kernel instead, (key, shape) -> array; the bias then starts at 0.
+        spectral: whether the kernel is divided by its spectral norm; see `layers.spectral_norm`.
     """
 
     features: int
@@ -90,17 +90,20 @@ class Conv(nn.Module):
     stride: int = 1
     use_bias: bool = False
     precision: str = "float32"
-    init: Callable[..., jax.Array] | None = None
+    init_kernel: Callable[..., jax.Array] | None = None
+    spectral: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         bound = 1.0 / math.sqrt(self.size**2 * x.shape[CHANNELS])
         shape = (self.size, self.size, x.shape[CHANNELS], self.features)
-        kernel = self.param("kernel", self.init or _uniform(bound), shape)
+        kernel = self.param("kernel", self.init_kernel or _uniform(bound), shape)
+        if self.spectral:
+            kernel = kernel / spectral_norm(self, kernel, (self.features,))
         x, kernel = rounded(x, self.precision), rounded(kernel, self.precision)
         y = convolve(x, kernel, self.stride, (self.size - 1) // 2)
         if self.use_bias:
-            bias = self.param("bias", _bias(self.init, bound), (self.features,))
+            bias = self.param("bias", _bias(self.init_kernel, bound), (self.features,))
             y = y + bias[None, None, None, :, None]
         return y
 
@@ -116,20 +119,20 @@ class ConvTransposed(nn.Module):
     stride: int = 2
     use_bias: bool = True
     precision: str = "float32"
-    init: Callable[..., jax.Array] | None = None
+    init_kernel: Callable[..., jax.Array] | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         _, height, width, channels, _ = x.shape
         bound = 1.0 / math.sqrt(self.size**2 * self.features)
         shape = (self.size, self.size, channels, self.features)
-        kernel = self.param("kernel", self.init or _uniform(bound), shape)
+        kernel = self.param("kernel", self.init_kernel or _uniform(bound), shape)
         x, kernel = rounded(x, self.precision), rounded(kernel, self.precision)
         padding = (self.size - self.stride) // 2
         y = convolve_transposed(x, kernel, self.stride, padding)
         y = y[:, : height * self.stride, : width * self.stride]
         if self.use_bias:
-            bias = self.param("bias", _bias(self.init, bound), (self.features,))
+            bias = self.param("bias", _bias(self.init_kernel, bound), (self.features,))
             y = y + bias[None, None, None, :, None]
         return y
 
@@ -184,10 +187,13 @@ class GaussianHeads(nn.Module):
 
     kappa: int
     covariance: str = "diagonal"
+    init_kernel: Callable[..., jax.Array] | None = None
+    spectral: bool = False
 
     @nn.compact
     def __call__(self, h_HB: jax.Array) -> Posterior:
-        heads_2KB = Linear((2, self.kappa), name="heads")(h_HB)
+        heads = Linear((2, self.kappa), None, True, self.init_kernel, self.spectral, name="heads")
+        heads_2KB = heads(h_HB)
         mean_KB, logvar_KB = heads_2KB[0], heads_2KB[1]
         if self.covariance == "diagonal":
             return Diagonal(mean_KB, logvar_KB)

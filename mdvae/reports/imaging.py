@@ -10,6 +10,9 @@ from mdvae.store.models import Model
 
 # Cells of which images are shown.
 CELLS = 4
+# Evaluation images that models are applied to: the same number everywhere, for most of the time
+# goes into compiling; and few, as a Jacobian takes kappa passes through the decoder for each.
+IMAGES = 64
 
 
 class Shown(NamedTuple):

@@ -91,6 +91,8 @@ def _apply(
 ) -> None:
     """Makes the changes that a field chooses by name; `unchanged` is the name of none."""
     named = values.pop(f"{field}s", None) or {}
+    if not isinstance(named, Mapping):
+        raise ConfigError(f"{field}s: {named!r} is not usable; it must map names to changes")
     chosen = values.get(field, unchanged)
     choices = (*([] if unchanged is None else [unchanged]), *sorted(named))
     if chosen not in choices:

@@ -260,7 +260,7 @@ def leaves():
     for name, value in default_config().items():
         if name in SECTIONS:
             yield from (f"{name}.{field}" for field in value if field != "kind")
-        elif name not in ("grid", "protocols"):
+        elif name not in ("grid", "protocols", "scales"):
             yield name
 
 
@@ -278,6 +278,42 @@ def test_any_value_is_accepted_or_refused_in_one_line(path, value):
         given_value = tuple(value) if isinstance(value, list) else value
         place = getattr(resolved, section) if section else resolved
         assert getattr(place, name) == given_value
+
+
+@pytest.mark.parametrize("field", ["protocols", "scales"])
+def test_changes_that_are_none_are_refused(field):
+    with pytest.raises(ConfigError, match=rf"^{field}: True is not usable; it must map names to"):
+        resolve({"grid": SIZES, field: True})
+
+
+def test_a_scale_makes_its_changes_and_the_command_line_wins():
+    config = tiny_dict()
+    config.scales = {"cpu": {"steps": 7, "seeds": 3}, "gpu": {"steps": 70}}
+    config.scale = "gpu"
+    assert resolve(config).steps == 70
+    config.scale = "cpu"
+    resolved = resolve(config, {"seeds"})
+    assert (resolved.scale, resolved.steps, resolved.seeds) == ("cpu", 7, tiny_dict().seeds)
+    again = from_json(json.loads(json.dumps(resolved.to_json())))
+    assert again == resolved
+    config.scale = "tpu"
+    with pytest.raises(ConfigError, match="^scale: 'tpu' is not usable; it must be one of cpu, g"):
+        resolve(config)
+    with pytest.raises(ConfigError, match="^scale: 'cpu' has no effect on a config without scales"):
+        resolve({"grid": SIZES, "scale": "cpu"})
+
+
+def test_epochs_are_steps_over_whole_batches():
+    config = tiny_dict(**{"data.n_train": 130, "batch_size": 40})
+    config.epochs = 5
+    assert resolve(config).steps == 5 * 3
+    assert resolve(config, {"steps"}).steps == tiny_dict().steps
+    assert from_json(json.loads(json.dumps(resolve(config).to_json()))) == resolve(config)
+    config.grid.batch_size = (40, 43)
+    assert resolve(config).steps == 15
+    config.grid.batch_size = (40, 50)
+    with pytest.raises(ConfigError, match=r"^epochs: 5 is not usable where epochs have 2 and 3 st"):
+        resolve(config)
 
 
 @given(section=st.sampled_from(list(SECTIONS)), value=st.text(min_size=1, max_size=4))

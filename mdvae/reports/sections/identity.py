@@ -17,13 +17,11 @@ from mdvae.analysis.jacobian import (
     identity_of,
 )
 from mdvae.reports.base import Picture, Section, View
-from mdvae.reports.imaging import Shown, chosen, evaluated, is_of_images
+from mdvae.reports.imaging import IMAGES, Shown, chosen, evaluated, is_of_images
 from mdvae.reports.plotting import first_of, full_title, legend_below, make_panels
 from mdvae.reports.tables import Table, axis_columns, fixed, plain
 
 CELLS = 6
-# A Jacobian takes kappa passes through the decoder for each image.
-IMAGES = 64
 
 CAPTION = (
     "The identity Sigma_z = (I + J^T J / γ)^-1 (TwoStage, eq. 83), J the Jacobian of the decoder at"
@@ -90,7 +88,7 @@ def _tables(view: View) -> list[Table]:
         plain("correlation, active", lambda row: fixed(row["of_active"], 3)),
     ]
     if any(row["off_full"] is not None for row in rows):
-        title = "off the diagonal of Sigma_z, decades"
+        title = "off from the diagonal of Sigma_z, decades"
         columns.append(plain(title, lambda row: fixed(row["off_full"], 3)))
     if any(row["error"] is not None for row in rows):
         title = "relative Frobenius error, median"
@@ -133,11 +131,9 @@ def _draw(checked: list[Checked]) -> Figure:
         axes.set_xlim(*ends)
         axes.set_ylim(*ends)
         axes.set_title(full_title(each.shown.cell, f"seed {each.shown.seed}"), fontsize=7)
+        axes.set_xlabel("predicted from the Jacobian")
         if i % 3 == 0:
-            axes.set_ylabel("measured")
-    figure.supxlabel(
-        "predicted from the decoder's Jacobian (units of the prior's variance)", size=9
-    )
+            axes.set_ylabel("encoder variance\nover the prior's")
     legend_below(figure, panels)
     return figure
 

@@ -6,19 +6,28 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mdvae.analysis.jacobian import codes
+from mdvae.networks.convolutions import by_compiler
 from mdvae.reports.base import Picture, Section, View
-from mdvae.reports.imaging import Shown, balanced, chosen, evaluated, is_of_images
+from mdvae.reports.imaging import IMAGES, Shown, balanced, chosen, evaluated, is_of_images
 from mdvae.reports.mosaics import INCHES_OF_IMAGE, columns_at, show
 from mdvae.reports.plotting import full_title
 from mdvae.reports.tables import number
 
 COLUMNS = 10
 SAMPLE_ROWS = 8
-# Among so many evaluation images those that are shown are looked for.
-LOOKED_AT = 500
 # Standard deviations of the prior that a traversal goes to either side, and in how many steps.
 REACH, STEPS = 2.0, 11
 ACTIVE_ROWS, INACTIVE_ROWS = 9, 3
+
+TITLES = {
+    "reconstructions.png": (
+        "Evaluation images and their reconstructions (the decoder at the mean of q)"
+    ),
+    "image_samples.png": "Samples (the decoder at z of the prior)",
+    "traversals.png": (
+        "What moving along one latent changes; a superfluous one (ratio 1) changes nothing"
+    ),
+}
 
 
 class Traversal(NamedTuple):
@@ -49,21 +58,18 @@ def _draw_reconstructions(view: View, models: list[Shown]) -> Figure:
     width = INCHES_OF_IMAGE * COLUMNS
     across = min(2, len(models))
     down = -(-len(models) // across)
-    height = down * (_height(2, COLUMNS, width) + 0.5) + 0.2
+    height = down * (_height(2, COLUMNS, width) + 0.45)
     figure = Figure(figsize=(across * (width + 0.9), height), layout="constrained")
     panels = list(figure.subplots(down, across, squeeze=False).flat)
     for axes in panels[len(models) :]:
         axes.set_visible(False)
     for axes, shown in zip(panels, models, strict=False):
-        x, c = evaluated(view, shown, LOOKED_AT)
-        labels = view.run.batch(shown.cell, shown.seed, LOOKED_AT)[1]
-        if labels is not None:
-            mine = balanced(labels.argmax(axis=1), COLUMNS)
-            x, c = x[mine], None if c is None else c[mine]
-        x, c = x[:COLUMNS], None if c is None else c[:COLUMNS]
-        mean, _ = shown.model.encode(x, c)
-        made = shown.model.decode(mean, c)
-        show(axes, np.stack([x, made]), ["data", "reconstruction"])
+        x, c = evaluated(view, shown, IMAGES)
+        made = shown.model.decode(codes(shown.model, x, c).mean, c)
+        labels = view.run.batch(shown.cell, shown.seed, IMAGES)[1]
+        mine = np.arange(len(x)) if labels is None else balanced(labels.argmax(axis=1), COLUMNS)
+        pair = np.stack([x, made])[:, mine[:COLUMNS]]
+        show(axes, pair, ["data", "reconstruction"])
         axes.set_title(_title(shown), fontsize=7)
     return figure
 
@@ -72,7 +78,7 @@ def _draw_samples(models: list[Shown]) -> Figure:
     """The decoder's mean at z from the prior: a grid per model, of a CVAE a row per class."""
     classes = max(shown.cell.sizes.c for shown in models)
     rows, width = max(classes, SAMPLE_ROWS), INCHES_OF_IMAGE * SAMPLE_ROWS * 0.9
-    height = _height(rows, SAMPLE_ROWS, width) + 0.6
+    height = _height(rows, SAMPLE_ROWS, width) + 1.0
     figure = Figure(figsize=(len(models) * (width + 0.3), height), layout="constrained")
     panels = figure.subplots(1, len(models), squeeze=False)[0]
     for axes, shown in zip(panels, models, strict=True):
@@ -100,9 +106,9 @@ def _rows_of(ratios: np.ndarray, threshold: float) -> np.ndarray:
 def traverse(view: View, shown: Shown) -> Traversal:
     """Images along the axes of z, or along the eigenvectors of a full covariance, from one image.
 
-    The ratios are of the mean covariance of `LOOKED_AT` evaluation images.
+    The ratios are of the mean covariance of `IMAGES` evaluation images.
     """
-    x, c = evaluated(view, shown, LOOKED_AT)
+    x, c = evaluated(view, shown, IMAGES)
     found = codes(shown.model, x, c)
     mean_KK = found.covariance.mean(axis=0)
     if shown.cell.value("covariance") == "full":
@@ -131,7 +137,7 @@ def _draw_traversals(view: View, shown: Shown) -> Figure:
     """A row per latent, from the least encoder variance to the largest (TwoStage, Figure 10)."""
     found = traverse(view, shown)
     rows, width = len(found.ratios), INCHES_OF_IMAGE * STEPS
-    size = (width + 2.2, _height(rows, STEPS, width) + 1.3)
+    size = (width + 1.7, _height(rows, STEPS, width) + 1.3)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     variances = image_variances(found.images)
@@ -161,17 +167,16 @@ def _pictures(view: View) -> list[Picture]:
     if not models:
         return []
     of_shown = next((each for each in models if each.cell.name == view.shown.name), models[0])
-    words = "Evaluation images and their reconstructions (the decoder at the mean of q)"
-    return [
-        Picture("reconstructions.png", words, _draw_reconstructions(view, models)),
-        Picture(
-            "image_samples.png", "Samples (the decoder at z of the prior)", _draw_samples(models)
-        ),
-        Picture(
-            "traversals.png",
-            "What moving along one latent changes; a superfluous one (ratio 1) changes nothing",
+    # Applied to a few images without being compiled as a whole, networks are quickest so.
+    with by_compiler():
+        figures = (
+            _draw_reconstructions(view, models),
+            _draw_samples(models),
             _draw_traversals(view, of_shown),
-        ),
+        )
+    return [
+        Picture(file, title, figure)
+        for (file, title), figure in zip(TITLES.items(), figures, strict=True)
     ]
 
 

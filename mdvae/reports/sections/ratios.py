@@ -13,6 +13,7 @@ from mdvae.analysis.summary import published_rows
 from mdvae.reports.base import Picture, Section, View
 from mdvae.reports.imaging import is_of_images
 from mdvae.reports.plotting import (
+    LINES,
     MAX_PANELS,
     colours_of,
     first_of,
@@ -46,7 +47,7 @@ def _families(view: View) -> list[list[Cell]]:
 
 def _published(cell: Cell) -> np.ndarray:
     """The published ratios of a cell, ascending; none of most."""
-    own = {**{"kappa": cell.sizes.kappa}, **{n: cell.value(n) for n in ("dataset", "model")}}
+    own = {name: cell.value(name) for name in ("dataset", "model", "kappa")}
 
     def is_own(row: Row) -> bool:
         return all(row[name] == value for name, value in own.items())
@@ -107,7 +108,7 @@ def _draw_histogram(view: View, families: Sequence[list[Cell]]) -> Figure:
     figure, panels = make_panels(len(families), 2.9, 2.5, 3, sharex=True, sharey=True)
     kappas = sorted({cell.sizes.kappa for cells in families for cell in cells})
     looks = dict(zip(kappas, colours_of(len(kappas)), strict=True))
-    styles = dict(zip(kappas, [("-", "--", "-.", ":")[k % 4] for k in range(len(kappas))]))
+    styles = {kappa: LINES[k % len(LINES)] for k, kappa in enumerate(kappas)}
     for i, (axes, cells) in enumerate(zip(panels, families, strict=True)):
         for cell in cells:
             every = np.clip(np.concatenate(_spectra(view, cell)), 0.0, 1.0)
@@ -123,10 +124,10 @@ def _draw_histogram(view: View, families: Sequence[list[Cell]]) -> Figure:
             )
         but = ("kappa",) if len(cells) > 1 else ()
         axes.set_title(full_title(cells[0], but=but), fontsize=7)
+        axes.set_xlabel("encoder over prior variance")
         if i % 3 == 0:
             axes.set_ylabel("fraction of latents, all seeds")
     panels[0].set_ylim(0, 1.03)
-    figure.supxlabel("ratio of encoder to prior variance (those above 1 in the last bin)", size=9)
     legend_below(figure, panels, numbered=True)
     return figure
 
@@ -147,10 +148,10 @@ def _draw_published(view: View) -> Figure:
         label = f"threshold {threshold:g}"
         axes.axhline(threshold, color="tab:red", linestyle="--", linewidth=0.8, label=label)
         axes.set_title(full_title(cell), fontsize=7)
+        axes.set_xlabel("latent, sorted")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if i % 3 == 0:
-            axes.set_ylabel("variance ratio")
-    figure.supxlabel("latent, sorted (ratio of encoder to prior variance)", size=9)
+            axes.set_ylabel("encoder over prior variance")
     legend_below(figure, panels)
     return figure
 
