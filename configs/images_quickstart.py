@@ -12,7 +12,7 @@ def get_config() -> ConfigDict:
     """Both samples with two seeds each, one program."""
     config = default_config(data="images", networks="resnet")
     config.name = "images_quickstart"
-    config.grid = ConfigDict({"dataset": ("mnist_sample", "fashion_sample"), "kappa": (16,)})
+    config.grid = ConfigDict({"dataset": ("mnist_sample", "fashion_sample"), "kappa": (32,)})
     config.seeds = 2
     config.epochs = 100
     config.batch_size = 64
@@ -21,5 +21,5 @@ def get_config() -> ConfigDict:
     config.method.gamma = "closed"
     config.networks.pooling = "flatten"
     config.networks.dense = 128
-    config.optimiser.learning_rate = 0.002
+    config.optimiser.learning_rate = 0.005
     return config

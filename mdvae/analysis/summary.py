@@ -69,6 +69,8 @@ def _paper_row(cell: Cell, part: int | None, published: Sequence[Row]) -> Row:
     own = {name: cell.value(name) for name in PAPER_COORDINATES}
     own |= {**coordinates(cell), "part": part}
     for row in published:
+        if part is not None and "part" not in row:
+            continue  # of a whole cell
         told = [name for name in own if name in row]
         if all(row[name] == own[name] or row[name] == str(own[name]) for name in told):
             return row

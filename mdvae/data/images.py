@@ -41,6 +41,8 @@ DATASETS = (*NAMED, OWN_FILE)
 UNIT, SHIFTED = "unit", "shifted"
 # Of a file, where it is not said how many.
 HELD_OUT = 0.2
+# Of an even share of the test images, what is evaluated of each class; no class has fewer.
+EVEN_SHARE = 0.8
 
 _IMAGES = Rule(
     lambda v: is_number(v) and (0 <= v < 1 or v == int(v) > 0),
@@ -63,9 +65,10 @@ class Images(Section):
             out, as a fraction or a number, and 0 a fifth.
         pixels: what images are evaluated as: "unit", in [0, 1] as they are trained on; "shifted",
             0.001 + 0.998 times that, as the published evaluation of CVAE-dims has them.
-        by_class: whether the images of each class are evaluated apart.
+        by_class: whether the images of each class are evaluated apart; of named data sets the first
+            of each, 80 % of an even share, so that all classes count alike.
         content: a hash of images and labels of a file.
-        rows, height, width, channels: of the images of a file.
+        rows, height, width, colours: of the images of a file.
         classes: of the labels of a file; 0 where it has none.
         pixel_type: "uint8" or "float32", what the images of a file are kept as.
     """
@@ -81,7 +84,7 @@ class Images(Section):
     rows: int | None = found(whole(1))
     height: int | None = found(whole(1))
     width: int | None = found(whole(1))
-    channels: int | None = found(whole(1))
+    colours: int | None = found(whole(1))
     classes: int | None = found(whole(0))
     pixel_type: str | None = found(one_of(("uint8", "float32")))
 
@@ -111,7 +114,7 @@ class Images(Section):
             rows=rows,
             height=height,
             width=width,
-            channels=channels,
+            colours=channels,
             classes=0 if images.y is None else int(images.y.max()) + 1,
             pixel_type="uint8" if images.x.dtype == np.uint8 else "float32",
         )
@@ -132,7 +135,7 @@ def _absolute(path: str) -> str:
 def _shape(settings: Images) -> tuple[int, ...]:
     """(height, width, channels)."""
     if settings.dataset == OWN_FILE:
-        return settings.height, settings.width, settings.channels  # type: ignore[return-value]
+        return settings.height, settings.width, settings.colours  # type: ignore[return-value]
     return NAMED[settings.dataset].shape
 
 
@@ -224,6 +227,9 @@ def _make(law: Any, table: Table, n: int, split: str, part: int | None) -> dict[
         x, y = x[:count], None if y is None else y[:count]
     if part is not None and settings.by_class and y is not None:
         rows = np.flatnonzero(y == part)
+        if settings.dataset != OWN_FILE:
+            # As many of each class and data set, so that one program serves all.
+            rows = rows[: int(EVEN_SHARE * count / _classes(settings))]
         if len(rows) < LEAST_EVALUATED:
             raise ConfigError(
                 f"data.n_eval: {settings.n_eval:g} leaves {len(rows)} images of class {part} of"

@@ -152,6 +152,11 @@ def score_in_pieces(
     return {name: joined(name, values) for name, values in found.items()}
 
 
+def _are_alike(batches: Sequence[Batch]) -> bool:
+    """Whether batches have the same shapes."""
+    return len({tuple(x.shape for x in batch.values()) for batch in batches}) == 1
+
+
 class Programs(NamedTuple):
     """Functions of one device's rows.
 
@@ -209,8 +214,7 @@ def make_evaluation(
                 key = purpose_key(seed, "eval_noise")
                 source = jax.tree.map(lambda rows: rows[own["data"]], sources)
 
-                def on_part(i: int) -> PyTree:
-                    batch = samples(source, i)
+                def on_batch(batch: Batch, i: int) -> PyTree:
                     n = batch["x"].shape[axis]
 
                     def score(batch: Batch, noise: PyTree) -> Scores:
@@ -220,7 +224,12 @@ def make_evaluation(
                     scores = score_in_pieces(score, batch, noise, axis, piece or n)
                     return reduce(scores, batch, source, i)
 
-                found = [on_part(i) for i in range(len(places))]
+                batches = [samples(source, i) for i in range(len(places))]
+                if _are_alike(batches) and not kind.traced and len(batches) > 1:
+                    # A loop, for each part in the program is compiled anew.
+                    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
+                    return jax.lax.map(lambda batch: on_batch(batch, 0), stacked)
+                found = [on_batch(batch, i) for i, batch in enumerate(batches)]
                 return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
 
             return map_runs(one, (train, per_run, seeds), group)

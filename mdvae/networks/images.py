@@ -1,4 +1,4 @@
-"""Layers of networks on images, and what the kinds of such networks share.
+"""Layers of networks on images, and what such networks share.
 
 Batches hold images as [batch, height, width, channels]. Inside they are in blocks with samples
 last, [blocks, height, width, channels, samples]; see `convolutions`.
@@ -202,9 +202,8 @@ class GaussianHeads(nn.Module):
         )
         below_KKB = jnp.einsum("hij,hb->ijb", kernel, h_HB, precision="highest")
         is_below_KK = jnp.tril(jnp.ones((self.kappa, self.kappa), below_KKB.dtype), -1)
-        diagonal_KKB = jnp.eye(self.kappa, dtype=below_KKB.dtype)[:, :, None] * jnp.exp(
-            0.5 * logvar_KB
-        )
+        eye_KK = jnp.eye(self.kappa, dtype=below_KKB.dtype)
+        diagonal_KKB = eye_KK[:, :, None] * jnp.exp(0.5 * logvar_KB)[:, None]
         return Full(mean_KB, below_KKB * is_below_KK[:, :, None] + diagonal_KKB)
 
 

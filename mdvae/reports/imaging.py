@@ -46,9 +46,9 @@ def chosen(view: View, most: int = CELLS) -> list[Shown]:
     return sorted(found, key=lambda shown: cells.index(shown.cell))
 
 
-def evaluated(view: View, shown: Shown, n: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Up to n evaluation images, and what the model is told of them; None of a VAE."""
-    x, c = view.run.batch(shown.cell, shown.seed, n)
+def evaluated(view: View, shown: Shown) -> tuple[np.ndarray, np.ndarray | None]:
+    """Some evaluation images, and what the model is told of them; None of a VAE."""
+    x, c = view.run.batch(shown.cell, shown.seed, IMAGES)
     return x, c if shown.cell.is_told else None
 
 

@@ -22,12 +22,13 @@ from runs import killed_at_checkpoint
 from mdvae import sweep
 from mdvae.data.base import stack_tables
 from mdvae.data.keys import purpose_key
-from mdvae.data.units import to_networks
+from mdvae.data.units import OWN, to_networks
 from mdvae.engine.chunks import kind_of
 from mdvae.engine.ensemble import COUNT, run_mesh, split_runs, take_runs
 from mdvae.engine.trainer import Trainer
 from mdvae.methods.base import cell_numbers, make_method, networks_of, units_of
 from mdvae.methods.padding import pad_like, padded_shapes, true_shapes, unpad_like
+from mdvae.networks.images import ImageNetworks
 from mdvae.settings.axes import known_axes
 from mdvae.settings.config import default_config, from_json, resolve
 from mdvae.settings.fields import FIXED, fields_of
@@ -41,12 +42,29 @@ LARGE = {"kappa": (4,), "d": (7,), "r": (3,)}
 FOLDER = Path(tempfile.mkdtemp(prefix="mdvae-tests-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 np.save(FOLDER / "x.npy", np.random.default_rng(0).normal(3.0, 0.2, (180, 6)))
+# And images of three classes.
+np.savez(
+    FOLDER / "images.npz",
+    images=np.random.default_rng(1).integers(0, 256, (180, 8, 8, 2), np.uint8),
+    labels=np.arange(180) % 3,
+)
 # Small values for fields that kinds may have.
-FIELDS = {"n_train": 120, "n_eval": 60, "hidden": (6, 5), "t": 2, "path": str(FOLDER / "x.npy")}
+FIELDS = {"n_train": 120, "n_eval": 60, "hidden": (6, 5), "t": 2}
+FIELDS |= {"channels": 2, "dense": 5, "scales": 2}
+OWN_FIELDS = {
+    "array": {"path": str(FOLDER / "x.npy")},
+    "images": {"dataset": "file", "path": str(FOLDER / "images.npz"), "n_train": 0},
+}
 # Choices that make other programs; each is a case of its own beside the defaults.
 VARIANTS = {
     "vae": [{}, {"model": "cvae"}],
     "mlp": [{}, {"prior": "learned", "attention": True}],
+    "resnet": [{"pooling": "flatten"}, {"prior": "learned", "attention": True}],
+    "infogan": [{"spectral": True, "covariance": "full", "gamma": "closed"}],
+    "scale_blocks": [{"precision": "bfloat16", "gamma": "own_rate"}],
+}
+FOR_IMAGES = {
+    name for name in NETWORKS.names() if issubclass(NETWORKS.find(name).settings, ImageNetworks)
 }
 STEPS, BATCH = 12, 30
 
@@ -63,7 +81,7 @@ def case_config(data, method, networks, optimiser, changes):
         for name, axes in (("small", SMALL), ("large", LARGE))
     }
     for section in kinds:
-        for name, value in {**FIELDS, **changes}.items():
+        for name, value in {**FIELDS, **OWN_FIELDS.get(data, {}), **changes}.items():
             if name in config[section]:
                 config[section].update({name: value})
     return config
@@ -73,11 +91,15 @@ def all_cases():
     found = {}
     kinds = (DATA.names(), METHODS.names(), NETWORKS.names(), OPTIMISERS.names())
     for names in itertools.product(*kinds):
+        if not FOR_IMAGES.isdisjoint(names) and "images" not in names:
+            continue
         for several in itertools.product(*(VARIANTS.get(name, [{}]) for name in names)):
             changes = {k: v for each in several for k, v in each.items()}
             conditional = changes.get("model") == "cvae"
-            if "prior" in changes and not (conditional and "manifold" in names):
-                continue  # of no effect without a condition, and seen on one kind of data
+            if "prior" in changes and not conditional:
+                continue  # of no effect without a condition
+            if "mlp" in names and "prior" in changes and "manifold" not in names:
+                continue  # seen on one kind of data
             if conditional and "array" in names:
                 continue  # has no condition
             if not conditional and "varying_t" in names:
@@ -112,10 +134,10 @@ def make_batch(cell, sizes, n):
     if kind.traced:
         table = jax.tree.map(lambda column: column[0], stack_tables([table]))
     made = dict(kind.make(law, table, n, "train", None))
-    if not kind.traced:
+    if not kind.traced and units_of(cell) is not OWN:
         rows = np.moveaxis(made["x"], kind.sample_axis, 0)
         made["x"] = np.moveaxis(to_networks(units_of(cell), rows), 0, kind.sample_axis)
-    return {k: jnp.asarray(v) for k, v in made.items()}
+    return kind.seen({k: jnp.asarray(made[k]) for k in kind.shapes(sizes)})
 
 
 def cut(batch, shapes, axis):

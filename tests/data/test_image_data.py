@@ -193,7 +193,7 @@ def test_floats_of_a_file_are_seen_as_they_are(tmp_path, dtype):
     x = (X[..., 0] / 255).astype(dtype)
     np.save(tmp_path / "x.npy", x)
     settings = own(tmp_path / "x.npy")
-    assert (settings.channels, settings.classes, settings.pixel_type) == (1, 0, "float32")
+    assert (settings.colours, settings.classes, settings.pixel_type) == (1, 0, "float32")
     batch = made(settings, "train")
     assert set(batch) == {"x"}
     assert batch["x"].dtype == KIND.dtypes(settings)["x"] == np.float32

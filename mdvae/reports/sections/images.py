@@ -64,7 +64,7 @@ def _draw_reconstructions(view: View, models: list[Shown]) -> Figure:
     for axes in panels[len(models) :]:
         axes.set_visible(False)
     for axes, shown in zip(panels, models, strict=False):
-        x, c = evaluated(view, shown, IMAGES)
+        x, c = evaluated(view, shown)
         made = shown.model.decode(codes(shown.model, x, c).mean, c)
         labels = view.run.batch(shown.cell, shown.seed, IMAGES)[1]
         mine = np.arange(len(x)) if labels is None else balanced(labels.argmax(axis=1), COLUMNS)
@@ -108,7 +108,7 @@ def traverse(view: View, shown: Shown) -> Traversal:
 
     The ratios are of the mean covariance of `IMAGES` evaluation images.
     """
-    x, c = evaluated(view, shown, IMAGES)
+    x, c = evaluated(view, shown)
     found = codes(shown.model, x, c)
     mean_KK = found.covariance.mean(axis=0)
     if shown.cell.value("covariance") == "full":

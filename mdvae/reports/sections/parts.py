@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mdvae.analysis import theory
 from mdvae.reports.base import Picture, Section, View
@@ -89,6 +90,7 @@ def _draw(view: View, cells: list[Cell]) -> Figure:
             vmax=1,
         )
         panels[1, column].grid(visible=False)
+        panels[1, column].yaxis.set_major_locator(MaxNLocator(integer=True))
         panels[1, column].set_xticks(places, [number_or_dash(row["part"]) for row in mine])
         name = DATA.find(cell.data.kind).part_name
         panels[1, column].set_xlabel(f"part of the data ({name})")

@@ -21,6 +21,7 @@ from mdvae.reports.plotting import (
     legend_below,
     make_panels,
 )
+from mdvae.reports.sections.saturation import title_of
 from mdvae.reports.tables import number
 from mdvae.settings.grid import Cell, name_of
 from mdvae.store.rundir import Row
@@ -73,7 +74,7 @@ def _told(spectra: Sequence[np.ndarray], threshold: float) -> str:
         (" active, ratios {} to {}", every[every < threshold]),
         ("; the others {} to {}", every[every >= threshold]),
     ):
-        words += text.format(number(mine.min(), 2), number(mine.max())) if len(mine) else ""
+        words += text.format(number(mine.min()), number(mine.max())) if len(mine) else ""
     return words
 
 
@@ -122,8 +123,7 @@ def _draw_histogram(view: View, families: Sequence[list[Cell]]) -> Figure:
                 linewidth=1.4,
                 label=f"κ = {kappa}",
             )
-        but = ("kappa",) if len(cells) > 1 else ()
-        axes.set_title(full_title(cells[0], but=but), fontsize=7)
+        axes.set_title(title_of(cells[0]), fontsize=7)
         axes.set_xlabel("encoder over prior variance")
         if i % 3 == 0:
             axes.set_ylabel("fraction of latents, all seeds")

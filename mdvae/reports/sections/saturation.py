@@ -39,6 +39,12 @@ def _families(view: View) -> dict[str, list[Cell]]:
     }
 
 
+def title_of(cell: Cell) -> str:
+    """What cells of all kappa share, on lines that fit over a narrow panel."""
+    # Titles begin with kappa.
+    return full_title(cell).partition(", ")[2]
+
+
 def counts_over_parts(row: Row) -> Row:
     """A row of the summary in which "ad" is the mean over parts of the data where there are more.
 
@@ -91,8 +97,10 @@ def _sentences(view: View) -> list[str]:
         ]
         before, last = done[-2][0], done[-1][0]
         grown = [_growth(view, before, last, rule) for rule, _ in RULES]
+        # Where nothing but kappa varies there is no name.
+        head = f"{name}: for" if dict(last.point).keys() - {"kappa"} else "For"
         lines.append(
-            f"{name}: for κ = {kappas} {' and '.join(means)}{paper}; of the last"
+            f"{head} κ = {kappas} {' and '.join(means)}{paper}; of the last"
             f" {last.sizes.kappa - before.sizes.kappa} latents {grown[0]} become active"
             f" ({grown[1]} by the gap)."
         )
@@ -116,13 +124,13 @@ def _draw(view: View, found: Sequence[list[Cell]]) -> Figure:
         plot_ad(axes, kappas, rows, threshold, apart=APART * kappas[-1])
         if not any(row["runs"] for row in rows):
             say_why(axes, "no run is done yet")
-        axes.set_title(full_title(cells[0], but=("kappa",)), fontsize=7)
+        axes.set_title(title_of(cells[0]), fontsize=7)
         axes.set_xticks(kappas)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("κ")
         if i % 3 == 0:
-            mean = "mean over classes,\n" if len(cells[0].parts) > 1 else "\n"
-            axes.set_ylabel(f"active dimensions ({mean}mean and 95 % interval over seeds)")
+            over = ", mean over parts" if len(cells[0].parts) > 1 else ""
+            axes.set_ylabel(f"active dimensions{over}\n(mean and 95 % interval)")
     # Intervals of few seeds, and the line AD = κ, may be far above what was found.
     means = [
         row[f"{rule}_mean"] for cells in found for row in _rows(view, cells) for rule, _ in RULES
