@@ -14,7 +14,6 @@ from ml_collections import ConfigDict
 from mdvae.settings.config import default_config
 from mdvae.settings.protocols import image_scales, published_images
 
-
 # Steps of 128 of the 60,000 images of each set.
 EPOCH = 468
 # Published are the first three.

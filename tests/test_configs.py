@@ -46,7 +46,7 @@ COMMON = (
     "protocol",
     "data.n_eval",
     "optimiser.learning_rate",
-    "networks.hidden",
+    "networks.kappa",
     "method.log_gamma_init",
 )
 
@@ -70,7 +70,10 @@ def small(path, protocol):
         config.data.path = str(TABLE)
     else:
         config.data.n_train = 200
-    return resolve(config, {"batch_size", "steps"})
+    if config.data.kind == "images":  # those that come with mdvae, enough of each class
+        config.data.update({"dataset": "mnist_sample", "n_eval": 400})
+        config.grid.dataset = ("mnist_sample",)
+    return resolve(config, {"batch_size", "steps", "data.n_eval"})
 
 
 def choices(cell):
@@ -85,6 +88,10 @@ def choices(cell):
     return (*cell.static, *fixed)
 
 
+PROTOCOLS = [(path, name) for path in CONFIGS for name in ("mdvae", *load(path).protocols)]
+IMAGES = {f"{path.stem}-{name}" for path, name in PROTOCOLS if load(path).data.kind == "images"}
+
+
 def all_programs():
     """A cell of each kind of program that the configs have, with the configs that have it."""
     found = {}
@@ -93,10 +100,16 @@ def all_programs():
         for group in make_groups(make_cells(config), config.group_by):
             cell = group.cells[-1]
             found.setdefault(choices(cell), (cell, set()))[1].add(f"{path.stem}-{protocol}")
-    return [pytest.param(cell, id="+".join(sorted(names))) for cell, names in found.values()]
 
+    def marks(names):
+        # Networks on images take long to compile; one of them is enough for every day.
+        slow = not names.isdisjoint(IMAGES) and "images_quickstart-mdvae" not in names
+        return [pytest.mark.long] * slow
 
-PROTOCOLS = [(path, name) for path in CONFIGS for name in ("mdvae", *load(path).protocols)]
+    return [
+        pytest.param(cell, id="+".join(sorted(names)), marks=marks(names))
+        for cell, names in found.values()
+    ]
 
 
 @pytest.mark.parametrize(("path", "protocol"), PROTOCOLS, ids=lambda value: Path(value).stem)
@@ -105,8 +118,13 @@ def test_config_builds(path, protocol):
     assert config.name == path.stem
     # The published networks are fed x as it is and have no output function.
     own = protocol == "mdvae" and config.data.kind != "array"
-    assert (config.networks.output == "linear") == (not own)
-    assert (config.networks.encoder_input == "raw") == (protocol != "mdvae")
+    if config.networks.kind == "mlp":
+        assert (config.networks.output == "linear") == (not own)
+        assert (config.networks.encoder_input == "raw") == (protocol != "mdvae")
+    else:
+        assert (config.networks.pooling == "mean") == (protocol != "mdvae")
+        assert (config.networks.evaluation == "batch") == (protocol == "authors")
+        assert (config.method.gamma == "adam") == (protocol == "authors")
     assert make_groups(make_cells(config), config.group_by)
 
 
@@ -120,7 +138,8 @@ def test_every_program_of_the_configs_takes_a_step(cell):
         batch = jax.jit(lambda table: dict(kind.make(law, table, SAMPLES, "train", None)))(table)
     else:
         made = kind.make(law, kind.table(cell.data, 0), SAMPLES, "train", None)
-        batch = {name: np.asarray(x, np.float32) for name, x in made.items()}
+        batch = {name: np.asarray(made[name]) for name in kind.shapes(cell.sizes)}
+        batch = {name: np.asarray(x, np.float32) for name, x in kind.seen(batch).items()}
     fitted = networks.fit(jax.device_get(batch)) if networks.fit else {}
 
     @jax.jit

@@ -80,8 +80,7 @@ def of_run(run: Run, evaluation: Any, i: int) -> list[RunScores]:
 def _by_covariance(found: dict[str, np.ndarray], kappa: int) -> dict[str, np.ndarray]:
     """Scores of full covariances with the eigenvalues of their mean as ratios, ascending.
 
-    A mean of the eigenvalues of each sample would say nothing of directions that samples share;
-    it is kept as "sample_ratio".
+    A mean of the eigenvalues of each sample would say nothing of directions that samples share.
     """
     if "covariance" not in found:
         return found
@@ -91,8 +90,7 @@ def _by_covariance(found: dict[str, np.ndarray], kappa: int) -> dict[str, np.nda
     sound = np.isfinite(mean).all(axis=(-2, -1))
     safe = np.where(sound[..., None, None], mean, np.eye(kappa))
     ratios = np.where(sound[..., None], np.linalg.eigvalsh(safe), np.nan)
-    sampled = {"sample_ratio": found["ratio"]} if "ratio" in found else {}
-    return {**rest, **sampled, "ratio": np.moveaxis(ratios, -1, 0)}
+    return {**rest, "ratio": np.moveaxis(ratios, -1, 0)}
 
 
 def mean_of(parts: Sequence[RunScores]) -> RunScores:

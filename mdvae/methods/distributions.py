@@ -6,7 +6,6 @@ import numpy as np
 
 from mdvae.networks.base import Diagonal, Full, Posterior
 
-
 # Of rotations through all pairs of columns; with 8, 64 columns are orthogonal to rounding.
 SWEEPS = 8
 
@@ -71,7 +70,7 @@ def covariance(posterior: Full, prior: Diagonal | None = None) -> jax.Array:
 
 
 def _rounds(n: int) -> np.ndarray:
-    """Pairs of n things (even), [rounds, 2, n / 2]: each with each other once, all in each round."""
+    """Pairs of n things, [rounds, 2, n / 2], n even: each with each once, all in each round."""
     rest = list(range(1, n))
     found = []
     for _ in range(n - 1):

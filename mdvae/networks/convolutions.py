@@ -194,7 +194,7 @@ def _correlated(x_GHWCN: jax.Array, kernel: jax.Array, stride: int) -> jax.Array
 def _by_places(
     x_GHWCN: jax.Array, kernel: jax.Array, stride: int, height: int, width: int
 ) -> jax.Array:
-    """`_correlated` as a product of matrices for each place, [outputs, inputs] by [inputs, samples].
+    """`_correlated` as products of matrices by place, [outputs, inputs] by [inputs, samples].
 
     Nothing is copied but the window of the place, which stays in the cache.
     """
@@ -215,6 +215,7 @@ def _by_places(
 
 def _coordinates(place: jax.Array, height: int, width: int) -> tuple[jax.Array, ...]:
     """The block, row and column of a place."""
+    place = place.astype(jnp.int32)  # in double precision a counter is an int64
     block, rest = place // (height * width), place % (height * width)
     return block, rest // width, rest % width
 
@@ -222,8 +223,8 @@ def _coordinates(place: jax.Array, height: int, width: int) -> tuple[jax.Array, 
 def _over_places(
     places: int, body: Callable[[jax.Array, jax.Array], jax.Array], empty: jax.Array
 ) -> jax.Array:
-    """A loop whose counter is an int32 in double precision too, as the places it makes are."""
-    return lax.fori_loop(jnp.int32(0), jnp.int32(places), body, empty)
+    """A loop over places that adds to, or fills, what begins as empty."""
+    return lax.fori_loop(0, places, body, empty)
 
 
 def _window(

@@ -182,7 +182,7 @@ class BatchNorm(nn.Module):
 class GaussianHeads(nn.Module):
     """h_HB -> q(z | x): the mean, and log variances or a Cholesky factor.
 
-    The factor's diagonal is the exponential of half of what is learned, and it starts as diagonal.
+    The factor is diag(exp(logvar / 2)) (I + N), N strictly lower triangular; N starts at 0.
     """
 
     kappa: int
@@ -203,8 +203,9 @@ class GaussianHeads(nn.Module):
         below_KKB = jnp.einsum("hij,hb->ijb", kernel, h_HB, precision="highest")
         is_below_KK = jnp.tril(jnp.ones((self.kappa, self.kappa), below_KKB.dtype), -1)
         eye_KK = jnp.eye(self.kappa, dtype=below_KKB.dtype)
-        diagonal_KKB = eye_KK[:, :, None] * jnp.exp(0.5 * logvar_KB)[:, None]
-        return Full(mean_KB, below_KKB * is_below_KK[:, :, None] + diagonal_KKB)
+        # Entries count from the scale of their row, which spans orders of magnitude.
+        unit_KKB = below_KKB * is_below_KK[:, :, None] + eye_KK[:, :, None]
+        return Full(mean_KB, jnp.exp(0.5 * logvar_KB)[:, None] * unit_KKB)
 
 
 def image_networks(

@@ -29,7 +29,7 @@ from mdvae.networks.images import (
     image_networks,
     unit_interval,
 )
-from mdvae.networks.layers import PReLU, Linear, sigmoid
+from mdvae.networks.layers import Linear, PReLU, sigmoid
 from mdvae.settings.fields import TRUTH, ConfigError, one_of, static, whole
 from mdvae.settings.grid import Cell, Named, Sizes
 from mdvae.settings.registry import NETWORKS

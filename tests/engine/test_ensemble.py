@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdvae.engine.ensemble import (
+    AXIS,
+    SAMPLES,
     fill_slots,
     find_shared,
     looped,
@@ -15,6 +17,7 @@ from mdvae.engine.ensemble import (
     over_devices,
     put_rows,
     run_mesh,
+    split_batch,
     split_runs,
     take_runs,
 )
@@ -103,3 +106,42 @@ def test_rows_go_to_devices_and_back():
     found = take_runs(over_devices(shifted, mesh, 1, 1)(placed, np.float32(1.0)), 3)
     np.testing.assert_array_equal(found["a"], rows["a"][:3] + 1.0)
     np.testing.assert_array_equal(found["size"], [2, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("n_runs", "n_devices", "batch_sizes", "shape"),
+    [
+        (8, 4, [100], (4, 1)),
+        (3, 8, [100], (3, 2)),
+        (1, 8, [100], (1, 5)),
+        (1, 8, [100, 40, 6], (1, 2)),
+        (1, 4, [7], (1, 1)),
+        (0, 4, [], (4, 1)),
+    ],
+)
+def test_fewer_runs_than_devices_share_them(n_runs, n_devices, batch_sizes, shape):
+    """Each has as many as all batches can be split over, up to an even share."""
+
+    class Device:
+        pass
+
+    devices = [Device() for _ in range(n_devices)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mdvae.engine.ensemble.Mesh", lambda devices, axes: (devices.shape, axes))
+        assert run_mesh(devices, n_runs, batch_sizes) == (shape, (AXIS, SAMPLES))
+
+
+def test_a_batch_is_split_and_sums_over_it_are_whole():
+    mesh = run_mesh(jax.devices()[:2], 1, [6])
+    assert dict(mesh.shape) == {AXIS: 1, SAMPLES: 2}
+
+    def total(rows, batch):
+        batch = split_batch({"x": batch}, mesh, -1)
+        return rows + jnp.sum(batch["x"] ** 2)
+
+    x = np.arange(12, dtype=np.float32).reshape(2, 6)
+    program = over_devices(total, mesh, 1, 1)
+    found = program(put_rows(np.zeros((1,), np.float32), mesh), x)
+    np.testing.assert_allclose(take_runs(found, 1), [np.sum(x**2)])
+    compiled = program.lower(put_rows(np.zeros((1,), np.float32), mesh), x).compile()
+    assert "all-reduce" in compiled.as_text()

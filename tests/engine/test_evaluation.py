@@ -77,6 +77,8 @@ def test_means_are_over_samples_and_scalars_stay():
 
 def test_mean_scores_are_those_of_one_number_by_example():
     scores = {"a": jnp.arange(4.0), "b": jnp.ones((3, 4)), "level": jnp.float32(0.1)}
+    scores["ratio"] = jnp.arange(8.0).reshape(2, 4)
     found = mean_scores(scores)
-    assert set(found) == {"a"}
+    assert set(found) == {"a", "ratio"}
     assert found["a"] == 1.5
+    np.testing.assert_array_equal(found["ratio"], [1.5, 5.5])

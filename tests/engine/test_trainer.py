@@ -310,7 +310,8 @@ def test_held_out_scores_are_of_the_first_samples_of_each_part(tiny, monkeypatch
     assert [batch["x"].shape[1:] for batch in held_out.batches] == [(6, 13)] * 3
     state = trainer.chunk(loaded, trainer.init(loaded), 0, 3)
     found = trainer.score(loaded, held_out, state)
-    assert set(found) == {"nelbo", "recon", "kl"}  # no spectra, no gamma
+    assert set(found) == {"nelbo", "recon", "kl", "ratio"}  # no counts, no gamma
+    assert found["ratio"].shape == (2, 3)
     kind, host = kind_of(made.group), take_runs(state, placement.n_runs)
     for i, run in enumerate(placement.slots[: placement.n_runs]):
         cell = run.cell

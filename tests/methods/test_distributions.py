@@ -10,6 +10,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mdvae.methods import distributions
 from mdvae.methods.distributions import kl, kl_normal, sample, spectrum
 from mdvae.networks.base import Diagonal, Full
 
@@ -251,3 +252,27 @@ def test_small_eigenvalues_are_not_lost(padding):
     found = np.asarray(spectrum(posterior, None, jnp.asarray(mask)))
     np.testing.assert_allclose(found[:kappa], variances[:, None] * np.ones((1, 20)), rtol=2e-2)
     np.testing.assert_array_equal(found[kappa:], 1.0)
+
+
+@pytest.mark.parametrize("kappa", [1, 2, 5, 32])
+def test_singular_values_are_numpys(kappa):
+    """Of factors of covariances with variances over four orders of magnitude, small ones too."""
+    rng = np.random.default_rng(kappa)
+    scales = np.exp(-rng.uniform(0.0, 4.5, (20, kappa, 1)))
+    factors = scales * (np.eye(kappa) + np.tril(rng.normal(size=(20, kappa, kappa)), -1) * 0.2)
+    found = jax.jit(distributions.squared_singular_values)(
+        jnp.asarray(np.moveaxis(factors, 0, -1), jnp.float32)
+    )
+    wanted = np.sort(np.linalg.svd(factors, compute_uv=False) ** 2, axis=1).T
+    np.testing.assert_allclose(np.sort(found, axis=0), wanted, rtol=1e-3)
+
+
+def test_covariances_are_in_units_of_the_prior():
+    rng = np.random.default_rng(0)
+    mean = jnp.zeros((3, 2))
+    factor = jnp.asarray(np.tril(rng.normal(size=(2, 3, 3))).transpose(1, 2, 0), jnp.float32)
+    prior = Diagonal(mean, jnp.asarray(rng.normal(size=(3, 2)), jnp.float32))
+    found = distributions.covariance(Full(mean, factor), prior)
+    for b in range(2):
+        scaled = np.exp(-0.5 * np.asarray(prior.logvar)[:, b])[:, None] * np.asarray(factor)[..., b]
+        np.testing.assert_allclose(found[..., b], scaled @ scaled.T, rtol=1e-5, atol=1e-6)

@@ -18,6 +18,7 @@ from stepping import (
 
 from mdvae.methods.base import cell_numbers, make_method, networks_of
 from mdvae.methods.padding import padded_shapes, true_shapes
+from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import make_cells, make_groups
 
 STEPS = 30
@@ -295,3 +296,49 @@ def test_shapes_of_a_group_are_those_of_its_largest_sizes(tiny):
     true = true_shapes(alone(cells[0], 20), cells[0])
     assert true.params["encoder"]["heads"]["kernel"].shape == (8, 2, 9)
     assert true.params["decoder"]["mean"]["kernel"].shape == (8, 4)
+
+
+@pytest.mark.parametrize("gamma", ["adam", "own_rate", "closed"])
+def test_gamma_is_learned_as_its_name_says(tiny, quick_compilation, gamma):
+    """One step and a second: what the parameter becomes, and at which gamma the loss is."""
+    rate = 5.0 if gamma == "own_rate" else 1.0
+    (cell,) = make_cells(tiny(SIZES, **{"method.gamma": gamma, "method.gamma_rate": rate}))
+    (plain,) = make_cells(tiny(SIZES))
+    method, numbers = alone(cell, STEPS), numbers_of(cell)
+    state, data = start_of(method, cell), batches(cell, 2)
+    noise = method.noise(jax.random.key(1), data[0]["x"].shape[1])
+    step = jax.jit(method.step)
+    first, info = step(state, data[0], noise, numbers)
+    other, _ = jax.jit(alone(plain, STEPS).step)(state, data[0], noise, numbers_of(plain))
+    moved = float(other.params["log_gamma"])  # from 0, by Adam
+    best = np.log(float(info["recon"]) / cell.sizes.d)
+    if gamma == "closed":
+        assert float(first.params["log_gamma"]) == pytest.approx(best, rel=1e-5)
+        assert float(info["log_gamma"]) == pytest.approx(best, rel=1e-5)
+        # At its own best gamma the loss is less than at any other.
+        wanted = 0.5 * cell.sizes.d * (1.0 + best + np.log(2.0 * np.pi)) + float(info["kl"])
+        assert float(info["nelbo"]) == pytest.approx(wanted, rel=1e-5)
+        second, later = step(first, data[1], noise, numbers)
+        mean = 0.5 * (best + float(later["log_gamma"]))  # over all steps so far
+        assert float(second.params["log_gamma"]) == pytest.approx(mean, rel=1e-5)
+    else:
+        assert float(first.params["log_gamma"]) == pytest.approx(rate * moved, rel=1e-5)
+        assert float(info["log_gamma"]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"method.gamma": "closed", "method.log_gamma": -2.0},
+            "^method.gamma: 'closed' has no effect where log_gamma is held; it must be 'adam', or",
+        ),
+        (
+            {"method.gamma": "closed", "method.gamma_rate": 2.0},
+            "^method.gamma_rate: 2 has no effect with gamma 'closed'; it must be 1, or gamma 'own_",
+        ),
+    ],
+)
+def test_ways_of_gamma_that_do_not_go_together_are_refused(tiny, fields, message):
+    with pytest.raises(ConfigError, match=message):
+        make_cells(tiny(SIZES, **fields))

@@ -297,9 +297,9 @@ def test_a_scale_makes_its_changes_and_the_command_line_wins():
     again = from_json(json.loads(json.dumps(resolved.to_json())))
     assert again == resolved
     config.scale = "tpu"
-    with pytest.raises(ConfigError, match="^scale: 'tpu' is not usable; it must be one of cpu, g"):
+    with pytest.raises(ConfigError, match=r"^scale: 'tpu' is not usable; it must be one of cpu, g"):
         resolve(config)
-    with pytest.raises(ConfigError, match="^scale: 'cpu' has no effect on a config without scales"):
+    with pytest.raises(ConfigError, match=r"^scale: 'cpu' has no effect on a config w"):
         resolve({"grid": SIZES, "scale": "cpu"})
 
 

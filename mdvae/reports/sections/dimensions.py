@@ -194,7 +194,7 @@ def _against_paper(view: View) -> list[str]:
     if not compared:
         return []
     below = sum(row["neg_elbo_paper_units_mean"] <= row["paper_neg_elbo"] for row in compared)
-    what = "parts of cells" if view.by_part else "cells"
+    what = "parts of cells" if any("part" in row for row in compared) else "cells"
     lost = sum(row["diverged"] for row in compared)
     without = f" ({lost} diverged runs are in no mean)" if lost else ""
     return [

@@ -62,7 +62,7 @@ def _pictures(view: View) -> list[Picture]:
 
 def _draw(view: View, families: list[list[Cell]]) -> Figure:
     """A panel per kind of cell, a colour per kappa, a line style per rule; medians over seeds."""
-    figure = Figure(figsize=(3.0 * len(families) + 0.8, 2.8), layout="constrained")
+    figure = Figure(figsize=(3.0 * len(families) + 0.8, 3.8), layout="constrained")
     panels = list(figure.subplots(1, len(families), squeeze=False, sharey=True).flat)
     kappas = sorted({cell.sizes.kappa for cells in families for cell in cells})
     colours = dict(zip(kappas, colours_of(len(kappas)), strict=True))
@@ -84,7 +84,7 @@ def _draw(view: View, families: list[list[Cell]]) -> Figure:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(bottom=0)
-    panels[0].set_ylabel("active dimensions\n(held-out samples, median over seeds)")
+    panels[0].set_ylabel("active dimensions\n(held out, median over seeds)")
     legend_below(figure, panels)
     return figure
 
