@@ -7,6 +7,10 @@
 
 Published (mdvae/published/table9.csv), after 400 epochs: full AD 8, -ELBO -1756; diagonal AD 13,
 -ELBO -1205.
+
+@@MEASURED@@
+
+The recipe is that of configs/table2.py.
 """
 
 from ml_collections import ConfigDict
@@ -27,7 +31,7 @@ def get_config() -> ConfigDict:
         {"dataset": ("mnist",), "kappa": (32,), "covariance": ("diagonal", "full")}
     )
     config.scale = "cpu"
-    config.scales = image_scales(epochs=10, seeds=2)
+    config.scales = image_scales(epochs=20, seeds=2)
     config.batch_size = 128
     config.method.gamma = "closed"
     config.networks.pooling = "flatten"
@@ -36,5 +40,7 @@ def get_config() -> ConfigDict:
     config.log_every = config.eval_every = EPOCH
     config.save_every = 5 * EPOCH
     config.protocols.authors = published_images()
+    # The published network, trained and evaluated as here.
+    config.protocols.network = ConfigDict({"networks": {"pooling": "mean", "dense": 32}})
     config.analysis.published = "table9"
     return config

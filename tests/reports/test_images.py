@@ -14,6 +14,7 @@ from mdvae.networks.convolutions import by_compiler
 from mdvae.reports.base import View
 from mdvae.reports.imaging import balanced, chosen, evaluated
 from mdvae.reports.mosaics import GAP, mosaic
+from mdvae.reports.sections.growth import counts_while_training, steps_of_epoch
 from mdvae.reports.sections.images import _rows_of, image_variances, traverse
 from mdvae.settings.config import resolve
 from mdvae.store import rundir
@@ -31,7 +32,7 @@ def get_config():
     config.epochs = 2
     config.batch_size = 32
     config.log_every = 1
-    config.save_every = 2
+    config.save_every = config.eval_every = 2
     config.data.n_train = 64
     config.data.n_eval = 80
     config.method.model = "cvae"
@@ -65,6 +66,7 @@ def test_a_trained_run_has_pictures_of_its_images(trained):
         "traversals.png",
         "variance_histogram.png",
         "identity.png",
+        "growth.png",
     }
     assert not names & {"saturation.png", "parts.png", "published_spectrum.png"}
     text = (trained / "report.md").read_text()
@@ -73,6 +75,19 @@ def test_a_trained_run_has_pictures_of_its_images(trained):
     assert "gamma closed" in text
     (row,) = [line for line in text.splitlines() if re.match(r"\|\s+3 \|\s+0 \|\s+64 \|", line)]
     assert row.count("|") == 9
+
+
+def test_counts_while_training_are_those_of_the_lines(view):
+    (cell,) = view.run.cells
+    found = counts_while_training(view, cell)
+    assert sorted(found) == [2, 4]
+    lines = {line["step"]: line for line in view.run.metrics}
+    assert "eval_ratio" not in lines[1]
+    for step, counts in found.items():
+        ratios = np.array(lines[step]["eval_ratio"])
+        assert ratios.shape == (3,)
+        assert counts["ad"] == [np.sum(ratios < 0.05)]
+    assert steps_of_epoch(view, cell) == 2
 
 
 def test_the_slope_of_the_loss_is_not_read_off_images(trained):
