@@ -13,13 +13,13 @@ Published (mdvae/published/table2.csv), after 400 epochs: AD 5, 12, 13 and 5, 9,
 How the recipe was found: MNIST, kappa = 16, 4 epochs, two seeds (100 and 101), mean -ELBO in paper
 units. "mean" and "flatten" are networks.pooling, the latter with a dense layer of 128.
 
-    published: mean, gamma a plain Adam parameter, batch 512, rate 0.002      1222   gamma far behind
-    the same, gamma in closed form                                             519
-    the same, batch 128                                                       -364   AD 12 and 8
-    flatten, gamma in closed form, batch 128, rate 0.002                     -1227
-    the same, rate 0.005; 0.01                                               -1309; -1332
-    the same, rate 0.002, gamma with 5 times the rate of others              -1251
-    the same, rate 0.002, 8 channels                                         -1341   2.5 times as slow
+    published: mean, gamma by plain Adam, batch 512, rate 0.002         1222  (gamma far behind)
+    the same, gamma in closed form                                      519
+    the same, batch 128                                                -364  (AD 12 and 8)
+    flatten, gamma in closed form, batch 128, rate 0.002              -1227
+    the same, rate 0.005; 0.01                                        -1309; -1332
+    the same, rate 0.002, gamma with 5 times the rate of others       -1251
+    the same, rate 0.002, 8 channels                                  -1341  (2.5 times as slow)
 
 The mean over an image leaves 10 numbers of which all means of z are functions; flattened there are
 490. The rate is 0.005, of two that are alike the one that is further from trouble.

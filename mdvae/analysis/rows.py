@@ -87,7 +87,7 @@ def _by_covariance(found: dict[str, np.ndarray], kappa: int) -> dict[str, np.nda
     rest = {name: values for name, values in found.items() if name != "covariance"}
     mean = np.moveaxis(found["covariance"][:kappa, :kappa], (0, 1), (-2, -1)).astype(np.float64)
     # What is not finite has no eigenvalues; a run that diverged keeps that for each.
-    sound = np.isfinite(mean).all(axis=(-2, -1))
+    sound: Any = np.isfinite(mean).all(axis=(-2, -1))
     safe = np.where(sound[..., None, None], mean, np.eye(kappa))
     ratios = np.where(sound[..., None], np.linalg.eigvalsh(safe), np.nan)
     return {**rest, "ratio": np.moveaxis(ratios, -1, 0)}

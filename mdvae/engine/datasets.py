@@ -98,7 +98,7 @@ def fit_stats(
         rows = {name: _rows_from(x, first) for name, x in data.items()}
         # Devices that share a run hold the same rows.
         for i in (i for i in range(shard.data.shape[0]) if first + i not in fits):
-            samples = {
+            samples: Any = {
                 name: np.take(x[i], range(n_train), axis=kind.sample_axis)
                 for name, x in rows.items()
             }

@@ -13,6 +13,7 @@ import contextvars
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,8 @@ def block_of(batch: int) -> int:
 def to_blocks(x_NHWC: jax.Array) -> jax.Array:
     """Images [batch, height, width, channels] as [blocks, height, width, channels, samples]."""
     batch, *shape = x_NHWC.shape
-    return jnp.moveaxis(x_NHWC.reshape(-1, block_of(batch), *shape), 1, -1)
+    blocks = x_NHWC.reshape(-1, block_of(batch), *shape)
+    return jnp.moveaxis(blocks, 1, -1)
 
 
 def from_blocks(x_GHWCN: jax.Array) -> jax.Array:
@@ -104,7 +106,7 @@ def convolve_transposed(
     if not is_own():
         pads = [(size - 1 - padding, size - 1 - padding) for size in kernel.shape[:2]]
         return _compiled(x_GHWCN, kernel[::-1, ::-1], pads, spaced=(stride, stride))
-    spread = _spread(x_GHWCN, kernel, stride)
+    spread: Any = _spread(x_GHWCN, kernel, stride)
     height, width = spread.shape[1:3]
     return spread[:, padding : height - padding, padding : width - padding]
 

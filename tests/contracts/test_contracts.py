@@ -300,7 +300,7 @@ def test_a_config_survives_json(case):
     ]
 
 
-# The fewest choices of each method and kind of data go through the command, and of images, which are
+# The fewest choices of each method and kind of data go through the command; of images, which are
 # cut off in the middle of an epoch, MLPs and convolutions. tests/test_sweep.py interrupts it in
 # more ways, on manifolds.
 KILLED: dict = {}
