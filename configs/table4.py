@@ -8,7 +8,7 @@
 Published (mdvae/published/table4.csv), after 400 epochs: AD 12 and 9, the mean over classes; -ELBO
 -1489.4 and -1239.1, with 32 channels.
 
-@@MEASURED@@
+@@MEASURED@@ CPU
 
 The recipe is that of configs/table2.py.
 """

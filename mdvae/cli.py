@@ -129,7 +129,9 @@ def _retyped(error: Exception) -> str:
     found = re.fullmatch(message, one_line(error))
     if found is None:
         return ""
-    settings = [r.find(kind).settings for r in SECTIONS.values() for kind in r.names()]
+    # Of kinds that share a name, the usual one's stands first.
+    kinds = [(r, kind) for r in SECTIONS.values() for kind in (r.default, *r.names())]
+    settings = [registry.find(kind).settings for registry, kind in kinds]
     fields = [field for each in (*settings, SweepConfig) for field in fields_of(each).values()]
     right = [field.rule.words for field in fields if field.name == found[1]] or ["of that type"]
     return (

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from mdvae.data.base import Batch
-from mdvae.networks.base import Diagonal, Full, Networks, Params, Posterior, Stats
+from mdvae.networks.base import Diagonal, Networks, Params, Posterior, Stats
 from mdvae.networks.conditional import ConditionalPrior
 from mdvae.networks.convolutions import (
     convolve,
@@ -22,7 +22,7 @@ from mdvae.networks.convolutions import (
     from_blocks,
     to_blocks,
 )
-from mdvae.networks.layers import STATS, Linear, spectral_norm
+from mdvae.networks.layers import STATS, spectral_norm
 from mdvae.settings.fields import (
     ConfigError,
     Section,
@@ -177,35 +177,6 @@ class BatchNorm(nn.Module):
             mean, variance = running_mean.value, running_variance.value
         factor = scale * jax.lax.rsqrt(variance + self.epsilon)
         return x * factor.reshape(shape) + (shift - mean * factor).reshape(shape)
-
-
-class GaussianHeads(nn.Module):
-    """h_HB -> q(z | x): the mean, and log variances or a Cholesky factor.
-
-    The factor is diag(exp(logvar / 2)) (I + N), N strictly lower triangular; N starts at 0.
-    """
-
-    kappa: int
-    covariance: str = "diagonal"
-    init_kernel: Callable[..., jax.Array] | None = None
-    spectral: bool = False
-
-    @nn.compact
-    def __call__(self, h_HB: jax.Array) -> Posterior:
-        heads = Linear((2, self.kappa), None, True, self.init_kernel, self.spectral, name="heads")
-        heads_2KB = heads(h_HB)
-        mean_KB, logvar_KB = heads_2KB[0], heads_2KB[1]
-        if self.covariance == "diagonal":
-            return Diagonal(mean_KB, logvar_KB)
-        kernel = self.param(
-            "factor", nn.initializers.zeros, (h_HB.shape[0], self.kappa, self.kappa)
-        )
-        below_KKB = jnp.einsum("hij,hb->ijb", kernel, h_HB, precision="highest")
-        is_below_KK = jnp.tril(jnp.ones((self.kappa, self.kappa), below_KKB.dtype), -1)
-        eye_KK = jnp.eye(self.kappa, dtype=below_KKB.dtype)
-        # Entries count from the scale of their row, which spans orders of magnitude.
-        unit_KKB = below_KKB * is_below_KK[:, :, None] + eye_KK[:, :, None]
-        return Full(mean_KB, jnp.exp(0.5 * logvar_KB)[:, None] * unit_KKB)
 
 
 def image_networks(

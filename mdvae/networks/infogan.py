@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from mdvae.networks.base import Networks, NetworksKind, Posterior
 from mdvae.networks.conditional import Features
 from mdvae.networks.convolutions import flatten, unflatten
+from mdvae.networks.heads import GaussianHeads
 from mdvae.networks.images import (
     CHANNELS,
     CONDITION_FEATURES,
@@ -21,7 +22,6 @@ from mdvae.networks.images import (
     BatchNorm,
     Conv,
     ConvTransposed,
-    GaussianHeads,
     ImageNetworks,
     check_images,
     image_networks,

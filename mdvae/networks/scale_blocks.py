@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from mdvae.networks.base import Networks, NetworksKind, Posterior
 from mdvae.networks.conditional import Features, Joint
 from mdvae.networks.convolutions import flatten, unflatten
+from mdvae.networks.heads import GaussianHeads
 from mdvae.networks.images import (
     CHANNELS,
     CONDITION_FEATURES,
@@ -22,7 +23,6 @@ from mdvae.networks.images import (
     BatchNorm,
     Conv,
     ConvTransposed,
-    GaussianHeads,
     ImageNetworks,
     check_images,
     image_networks,

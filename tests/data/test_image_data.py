@@ -141,12 +141,12 @@ def test_classes_are_parts_of_the_test_set(n_eval):
     for k, part in enumerate(parts):
         np.testing.assert_array_equal(part["c"].argmax(axis=1), k)
         rows = mixed["c"].argmax(axis=1) == k
-        np.testing.assert_array_equal(part["x"], mixed["x"][rows])
-    assert sum(len(part["x"]) for part in parts) == len(mixed["x"]) == (n_eval or 400)
+        assert len(part["x"]) == 0.8 * (n_eval or 400) / 10  # as many of each
+        np.testing.assert_array_equal(part["x"], mixed["x"][rows][: len(part["x"])])
 
 
 def test_classes_of_a_few_images_are_refused():
-    count = int(made(settings_of(n_eval=50), "eval")["c"][:, 3].sum())
+    count = min(int(made(settings_of(n_eval=50), "eval")["c"][:, 3].sum()), 4)
     with pytest.raises(ConfigError) as caught:
         made(settings_of(n_eval=50, by_class=True), "eval", part=3)
     assert str(caught.value) == (

@@ -14,7 +14,7 @@ from mdvae.store import rundir
 
 # Lines at 40, 80 and 120; checkpoints at 60 and 120.
 SCORED = ("--config.eval_every=80",)
-NAMES = ("eval_kl", "eval_nelbo", "eval_recon")
+NAMES = ("eval_kl", "eval_nelbo", "eval_ratio", "eval_recon")
 
 
 def lines_of(path):

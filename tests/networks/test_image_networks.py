@@ -9,7 +9,8 @@ from conftest import tiny_dict
 from mdvae.methods import distributions
 from mdvae.networks import infogan, resnet, scale_blocks
 from mdvae.networks.base import Diagonal, Full
-from mdvae.networks.images import BatchNorm, Conv, GaussianHeads, rounded
+from mdvae.networks.heads import GaussianHeads
+from mdvae.networks.images import BatchNorm, Conv, rounded
 from mdvae.networks.layers import STATS, Linear
 from mdvae.settings.config import resolve
 from mdvae.settings.fields import ConfigError
