@@ -8,7 +8,9 @@
 Published (mdvae/published/table4.csv), after 400 epochs: AD 12 and 9, the mean over classes; -ELBO
 -1489.4 and -1239.1, with 32 channels.
 
-@@MEASURED@@ CPU
+Measured, 10 epochs, seed 0: the mean AD (0.05) over classes of the CVAE is at most the VAE's in all
+four pairs (MNIST 32.0 and 32.0, 51.8 and 52.3), its -ELBO is lower in all, and below both published
+ones; see docs/results.md. Run time: 10 minutes on a 2-core CPU.
 
 The recipe is that of configs/table2.py.
 """
