@@ -41,7 +41,7 @@ DATASETS = (*NAMED, OWN_FILE)
 UNIT, SHIFTED = "unit", "shifted"
 # Of a file, where it is not said how many.
 HELD_OUT = 0.2
-# Of an even share of the test images, what is evaluated of each class; no class has fewer.
+# Of an even share of the test images, what is evaluated of each class; all have so many.
 EVEN_SHARE = 0.8
 
 _IMAGES = Rule(
@@ -224,18 +224,17 @@ def _make(law: Any, table: Table, n: int, split: str, part: int | None) -> dict[
     x, y = _read(settings, table, split)
     if split == "eval":
         count = _samples(settings)[1]
-        x, y = x[:count], None if y is None else y[:count]
-    if part is not None and settings.by_class and y is not None:
-        rows = np.flatnonzero(y == part)
-        if settings.dataset != OWN_FILE:
+        of_class = part is not None and settings.by_class and y is not None
+        rows = np.flatnonzero(y == part) if of_class else np.arange(count)
+        if of_class and settings.dataset != OWN_FILE:
             # As many of each class and data set, so that one program serves all.
             rows = rows[: int(EVEN_SHARE * count / _classes(settings))]
-        if len(rows) < LEAST_EVALUATED:
+        if of_class and len(rows) < LEAST_EVALUATED:
             raise ConfigError(
                 f"data.n_eval: {settings.n_eval:g} leaves {len(rows)} images of class {part} of"
                 f" {table.dataset!r}; it must leave {LEAST_EVALUATED} or more of each"
             )
-        x, y = x[rows], y[rows]
+        x, y = x[rows], None if y is None else y[rows]
     x, y = x[:n], None if y is None else y[:n]
     if split == "eval" and settings.pixels == SHIFTED:
         x = np.float32(0.001) + np.float32(0.998) * _in_unit(x)

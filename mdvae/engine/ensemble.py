@@ -16,7 +16,7 @@ from mdvae.settings.registry import NETWORKS
 
 Device = Any  # a jax.Device, which is no type to a type checker
 AXIS = "runs"
-# Of devices that share one run: each has a part of every batch.
+# Of devices that share one run: each has a share of every batch.
 SAMPLES = "samples"
 # Of a meter: how many steps it has summed over.
 COUNT = "count"
@@ -66,11 +66,11 @@ def run_mesh(devices: Sequence[Device], n_runs: int = 0, batch_sizes: Sequence[i
         n_runs: how many there are to place; 0 where that does not matter.
         batch_sizes: of these runs.
     """
-    rows = min(n_runs or len(devices), len(devices))
-    shares = range(len(devices) // rows, 0, -1) if jax.process_count() == 1 else [1]
+    rows = len(devices)
+    if n_runs and jax.process_count() == 1:
+        rows = min(n_runs, rows)
+    shares = range(len(devices) // rows, 0, -1)
     each = next(n for n in shares if all(size % n == 0 for size in batch_sizes))
-    if jax.process_count() > 1:
-        rows = len(devices)
     return Mesh(np.array(devices[: rows * each]).reshape(rows, each), (AXIS, SAMPLES))
 
 
@@ -78,7 +78,7 @@ def split_batch(batch: dict[str, jax.Array], mesh: Mesh, sample_axis: int) -> di
     """A batch of a run, split over the devices that share the run.
 
     What is computed from it is what one device would compute: sums over samples, such as gradients
-    and the statistics of batch normalisation, are over all of its parts.
+    and the statistics of batch normalisation, are over all of it.
     """
     if mesh.shape[SAMPLES] == 1:
         return batch

@@ -6,8 +6,9 @@ import numpy as np
 
 from mdvae.networks.base import Diagonal, Full, Posterior
 
-# Of rotations through all pairs of columns; with 8, 64 columns are orthogonal to rounding.
-SWEEPS = 8
+# Cosines of columns that are orthogonal, in units of rounding, and the most sweeps of rotations
+# over all pairs: 32 columns take about eight, 128 fifteen.
+ORTHOGONAL, MOST_SWEEPS = 32.0, 40
 
 
 def sample(posterior: Posterior, noise_KB: jax.Array) -> jax.Array:
@@ -83,38 +84,45 @@ def _rounds(n: int) -> np.ndarray:
 def squared_singular_values(factor_KKB: jax.Array) -> jax.Array:
     """Squared singular values of each sample's matrix, [kappa, batch], in no order.
 
-    By rotations that make columns orthogonal, pair by pair (one-sided Jacobi; Golub and Van Loan,
-    section 8.6), which is exact to rounding for small ones too. LAPACK's, of many small matrices in
-    programs of several devices of a CPU, waits for itself for ever.
+    By rotations that make columns orthogonal, pair by pair, until all are (one-sided Jacobi; Golub
+    and Van Loan, section 8.6). LAPACK's, of many small matrices in a program of several devices of
+    a CPU, was seen not to return.
     """
     kappa = factor_KKB.shape[0]
-    if kappa % 2:
-        factor_KKB = jnp.pad(factor_KKB, ((0, 0), (0, 1), (0, 0)))
+    # A column of zeros, beside an odd number, is never turned.
+    columns = jnp.pad(factor_KKB, ((0, 0), (0, kappa % 2), (0, 0)))
     rounds = jnp.asarray(_rounds(kappa + kappa % 2))
-    tiny = jnp.finfo(factor_KKB.dtype).tiny
+    kind = jnp.finfo(factor_KKB.dtype)
 
-    def rotate(i: jax.Array, columns: jax.Array) -> jax.Array:
-        pairs = rounds[i % len(rounds)]
-        a, b = columns[:, pairs[0]], columns[:, pairs[1]]
-        across = jnp.sum(a * b, axis=0)
-        apart = jnp.sum(b * b, axis=0) - jnp.sum(a * a, axis=0)
-        still = jnp.abs(across) <= tiny
-        slope = apart / jnp.where(still, 1.0, 2.0 * across)
+    def rotate(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        columns, widest = carry
+        first, second = rounds[i]
+        a, b = columns[:, first], columns[:, second]
+        across, aa, bb = (jnp.sum(x * y, axis=0) for x, y in ((a, b), (a, a), (b, b)))
+        still = jnp.abs(across) <= kind.tiny
+        slope = (bb - aa) / jnp.where(still, 1.0, 2.0 * across)
         side = jnp.where(slope >= 0, 1.0, -1.0).astype(columns.dtype)
         tangent = jnp.where(still, 0.0, side / (jnp.abs(slope) + jnp.sqrt(1.0 + slope**2)))
         cosine = jax.lax.rsqrt(1.0 + tangent**2)[None]
         sine = tangent[None] * cosine
-        columns = columns.at[:, pairs[0]].set(cosine * a - sine * b)
-        return columns.at[:, pairs[1]].set(sine * a + cosine * b)
+        columns = columns.at[:, first].set(cosine * a - sine * b)
+        columns = columns.at[:, second].set(sine * a + cosine * b)
+        angles = jnp.where(still, 0.0, jnp.abs(across) / jnp.sqrt(aa * bb))
+        return columns, jnp.maximum(widest, jnp.max(angles))
 
-    turns = jnp.int32(SWEEPS * len(rounds))
-    columns = jax.lax.fori_loop(jnp.int32(0), turns, rotate, factor_KKB)
-    return jnp.sum(columns**2, axis=0)[:kappa] if kappa % 2 == 0 else _largest(columns, kappa)
+    def sweep(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        columns, _, done = carry
+        none = jnp.zeros((), columns.dtype)
+        turned = jax.lax.fori_loop(jnp.int32(0), jnp.int32(len(rounds)), rotate, (columns, none))
+        return *turned, done + 1
 
+    def is_turning(carry: tuple[jax.Array, ...]) -> jax.Array:
+        _, widest, done = carry
+        return (widest > ORTHOGONAL * kind.eps) & (done < MOST_SWEEPS)
 
-def _largest(columns: jax.Array, kappa: int) -> jax.Array:
-    """Squared norms of all columns but the least, which is that of a padding of zeros."""
-    return jnp.sort(jnp.sum(columns**2, axis=0), axis=0)[-kappa:]
+    begin = columns, jnp.ones((), columns.dtype), jnp.int32(0)
+    columns, _, _ = jax.lax.while_loop(is_turning, sweep, begin)
+    return jnp.sum(columns**2, axis=0)[:kappa]
 
 
 def spectrum(

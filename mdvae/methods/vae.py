@@ -72,8 +72,8 @@ class VAE(Section):
     beta: float = number(1.0, ABOVE_ZERO)
 
 
-class Parts(NamedTuple):
-    """What a loss is made of.
+class Forward(NamedTuple):
+    """What a pass through the networks has given.
 
     Attributes:
         prior: None for N(0, I).
@@ -123,8 +123,8 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         noise_KB: jax.Array,
         numbers: Numbers,
         train: bool,
-    ) -> tuple[objective.Terms, Parts]:
-        """The loss, and what it is made of."""
+    ) -> tuple[objective.Terms, Forward]:
+        """The loss, and what the networks gave for it."""
         x = batch["x"]
         kappa = numbers["kappa"]
         mask_K = (jnp.arange(sizes.kappa, dtype=kappa.dtype) < kappa).astype(x.dtype)
@@ -140,7 +140,7 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
             best = jnp.log(jnp.mean(recon_B) / numbers["d"])
             log_gamma = jax.lax.stop_gradient(best)
         found = objective.gaussian_terms(recon_B, kl_B, log_gamma, numbers["d"])
-        return found, Parts(posterior, prior, mask_K, log_gamma, stats)
+        return found, Forward(posterior, prior, mask_K, log_gamma, stats)
 
     def loss(
         params: Params,
@@ -150,15 +150,15 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         numbers: Numbers,
         kl_weight: jax.Array,
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Stats]]:
-        found, parts = terms(params, stats, batch, noise_KB, numbers, train=True)
+        found, forward = terms(params, stats, batch, noise_KB, numbers, train=True)
         kl = jnp.mean(found.kl)
         info = {
             "nelbo": jnp.mean(found.nelbo),
             "recon": jnp.mean(found.recon),
             "kl": kl,
-            "log_gamma": parts.log_gamma,
+            "log_gamma": forward.log_gamma,
         }
-        return jnp.mean(found.nll) + kl_weight * kl, (info, parts.stats)
+        return jnp.mean(found.nll) + kl_weight * kl, (info, forward.stats)
 
     def ramp(step: jax.Array, fraction: jax.Array) -> jax.Array:
         """Rises from 0 to 1 in a fraction of the steps; 1 throughout for the fraction 0."""
@@ -197,8 +197,8 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         active is 1 where a sample has so many ratios below the threshold of the paper's rule. A
         full covariance is there as well, in units of the prior: covariance [kappa, kappa, batch].
         """
-        found, parts = terms(state.params, state.stats, batch, noise_KB, numbers, train=False)
-        ratio_KB = distributions.spectrum(parts.posterior, parts.prior, parts.mask_K)
+        found, forward = terms(state.params, state.stats, batch, noise_KB, numbers, train=False)
+        ratio_KB = distributions.spectrum(forward.posterior, forward.prior, forward.mask_K)
         active_B = jnp.sum(ratio_KB < threshold, axis=0, dtype=jnp.int32)
         active_AB = jax.nn.one_hot(active_B, sizes.kappa + 1, axis=0, dtype=ratio_KB.dtype)
         # A run that diverged has no counts; not being below a threshold is not inactivity.
@@ -211,8 +211,8 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
             "ratio": ratio_KB,
             "active": jnp.where(finite_B[None], active_AB, jnp.nan),
         }
-        if isinstance(parts.posterior, Full):
-            scores["covariance"] = distributions.covariance(parts.posterior, parts.prior)
+        if isinstance(forward.posterior, Full):
+            scores["covariance"] = distributions.covariance(forward.posterior, forward.prior)
         return scores
 
     return Method(

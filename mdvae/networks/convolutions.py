@@ -2,8 +2,8 @@
 
 All arrays are [blocks, height, width, channels, samples], a batch cut into blocks of samples. On
 accelerators there is one block, and convolutions are the compiler's. On a CPU the compiler's take
-three to six times what they could with few channels, most of it in the gradient of the kernel.
-There they are sums of shifted arrays, whose inner loop runs over the samples of a block without a
+several times what they could with few channels, most of it in the gradient of the kernel. There
+they are sums of shifted arrays, whose inner loop runs over the samples of a block without a
 stride, or where there are many channels a matrix product for each place of the image; and blocks
 are so small that what a kernel sees of one stays in the cache.
 """
@@ -49,11 +49,11 @@ def is_own() -> bool:
 
 
 def block_of(batch: int) -> int:
-    """Samples of a block of a batch: the largest part of it that is small enough, if not tiny."""
+    """Samples of a block of a batch: the largest divisor that is small enough, and not tiny."""
     if not is_own():
         return batch
-    parts = [size for size in range(BLOCK // 4, BLOCK + 1) if batch % size == 0]
-    return max(parts, default=batch)
+    divisors = [size for size in range(BLOCK // 4, BLOCK + 1) if batch % size == 0]
+    return max(divisors, default=batch)
 
 
 def to_blocks(x_NHWC: jax.Array) -> jax.Array:
@@ -122,7 +122,13 @@ def _compiled(
 
     def of_block(x_HWCN: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(
-            x_HWCN, kernel, strides, pads, lhs_dilation=spaced, dimension_numbers=LAYOUT
+            x_HWCN,
+            kernel,
+            strides,
+            pads,
+            lhs_dilation=spaced,
+            dimension_numbers=LAYOUT,
+            preferred_element_type=jnp.float32 if x_HWCN.dtype == jnp.bfloat16 else None,
         )
 
     return of_block(x_GHWCN[0])[None] if len(x_GHWCN) == 1 else jax.vmap(of_block)(x_GHWCN)
@@ -240,7 +246,7 @@ def _window(
 
 
 def _spread_out(x_GHWCN: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Correlations with the parts of the kernel that meet each row and column modulo the stride."""
+    """Correlations with what of the kernel meets each row and column modulo the stride."""
     rows, columns, _, outputs = kernel.shape
     blocks, height, width, _, samples = x_GHWCN.shape
     most = tuple(-(-size // stride) for size in (rows, columns))
@@ -249,16 +255,16 @@ def _spread_out(x_GHWCN: jax.Array, kernel: jax.Array, stride: int) -> jax.Array
 
     def at(a: int, b: int) -> jax.Array:
         # Rows a, a + stride, ... of the kernel, the last first.
-        part = flipped[(rows - 1 - a) % stride :: stride, (columns - 1 - b) % stride :: stride]
+        phase = flipped[(rows - 1 - a) % stride :: stride, (columns - 1 - b) % stride :: stride]
         if a >= rows or b >= columns:
             return jnp.zeros((blocks, tall, wide, outputs, samples), x_GHWCN.dtype)
-        pads = [(size - 1, whole - 1) for size, whole in zip(part.shape[:2], most, strict=True)]
+        pads = [(size - 1, whole - 1) for size, whole in zip(phase.shape[:2], most, strict=True)]
         padded = jnp.pad(x_GHWCN, ((0, 0), *pads, (0, 0), (0, 0)))
-        # Fused with the weaving below, all parts would be computed for each pixel.
-        return lax.optimization_barrier(_correlated(padded, part, 1))
+        # Fused with the weaving below, all would be computed for each pixel.
+        return lax.optimization_barrier(_correlated(padded, phase, 1))
 
-    parts = [jnp.stack([at(a, b) for b in range(stride)], axis=3) for a in range(stride)]
-    woven = jnp.stack(parts, axis=2)
+    phases = [jnp.stack([at(a, b) for b in range(stride)], axis=3) for a in range(stride)]
+    woven = jnp.stack(phases, axis=2)
     whole = woven.reshape(blocks, tall * stride, wide * stride, outputs, samples)
     return whole[:, : stride * (height - 1) + rows, : stride * (width - 1) + columns]
 

@@ -15,11 +15,12 @@ import jax.numpy as jnp
 
 from mdvae.data.base import Batch
 from mdvae.networks.base import Diagonal, Networks, Params, Posterior, Stats
-from mdvae.networks.conditional import ConditionalPrior
+from mdvae.networks.conditional import ConditionalPrior, Features
 from mdvae.networks.convolutions import (
     convolve,
     convolve_transposed,
     from_blocks,
+    is_own,
     to_blocks,
 )
 from mdvae.networks.layers import STATS, spectral_norm
@@ -71,8 +72,16 @@ def _uniform(bound: float) -> Callable[..., jax.Array]:
 
 
 def rounded(x: jax.Array, precision: str) -> jax.Array:
-    """x rounded to a precision, in its own dtype."""
-    return x if precision == "float32" else x.astype(jnp.bfloat16).astype(x.dtype)
+    """x as convolutions multiply it: rounded, and in bfloat16 where they are the compiler's."""
+    if precision == "float32":
+        return x
+    short = x.astype(jnp.bfloat16)
+    return short.astype(x.dtype) if is_own() else short
+
+
+def class_features(c_CB: jax.Array) -> jax.Array:
+    """What the class is turned into before it joins images or latents; in a module that calls."""
+    return Features(CONDITION_HIDDEN, CONDITION_FEATURES, "prelu")(c_CB)
 
 
 class Conv(nn.Module):
@@ -182,16 +191,25 @@ class BatchNorm(nn.Module):
 def image_networks(
     settings: Any,
     sizes: Sizes,
-    encoder: Callable[[bool], nn.Module],
-    decoder: Callable[[bool], nn.Module],
+    encoder_of: Callable[[Any, int, bool], nn.Module],
+    decoder_of: Callable[[Any, tuple[int, ...], bool], nn.Module],
 ) -> Networks:
     """`Networks` of an encoder and a decoder of images, and the learned prior of a CVAE.
 
     Args:
         settings: with the fields of `ImageNetworks`.
-        encoder: by_batch -> a module of (x in blocks, c_CB or None) -> Posterior.
-        decoder: by_batch -> a module of (z_KB, c_CB or None) -> x_hat in blocks.
+        encoder_of: (settings, kappa, by_batch) -> a module of (x in blocks, c_CB or None) ->
+            Posterior; by_batch says whether to normalise by the statistics of the batch.
+        decoder_of: (settings, shape of an image, by_batch) -> a module of (z_KB, c_CB or None) ->
+            x_hat in blocks.
     """
+
+    def encoder(by_batch: bool) -> nn.Module:
+        return encoder_of(settings, sizes.kappa, by_batch)
+
+    def decoder(by_batch: bool) -> nn.Module:
+        return decoder_of(settings, sizes.shape, by_batch)
+
     prior_net = ConditionalPrior(sizes.kappa, CONDITION_HIDDEN, "prelu")
     learned = settings.prior == "learned" and sizes.c > 0
 

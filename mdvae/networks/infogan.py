@@ -12,18 +12,16 @@ import jax
 import jax.numpy as jnp
 
 from mdvae.networks.base import Networks, NetworksKind, Posterior
-from mdvae.networks.conditional import Features
 from mdvae.networks.convolutions import flatten, unflatten
 from mdvae.networks.heads import GaussianHeads
 from mdvae.networks.images import (
     CHANNELS,
-    CONDITION_FEATURES,
-    CONDITION_HIDDEN,
     BatchNorm,
     Conv,
     ConvTransposed,
     ImageNetworks,
     check_images,
+    class_features,
     image_networks,
     unit_interval,
 )
@@ -80,7 +78,7 @@ class Encoder(nn.Module):
         h = Conv(2 * own.channels, **layer)(h)
         h_HB = flatten(_leaky(BatchNorm(CHANNELS, self.by_batch, DECAY)(h)))
         if c_CB is not None:
-            f_FB = Features(CONDITION_HIDDEN, CONDITION_FEATURES, "prelu")(c_CB)
+            f_FB = class_features(c_CB)
             h_HB = jnp.concatenate([h_HB, f_FB])  # neither is padded
         h_HB = Linear((own.dense,), None, True, normal, own.spectral)(h_HB)
         h_HB = _leaky(BatchNorm(VECTOR, self.by_batch, DECAY)(h_HB))
@@ -105,7 +103,7 @@ class Decoder(nn.Module):
 
         h_HB = Linear((own.dense,), None, True, normal, name="latent")(z_KB)
         if c_CB is not None:
-            f_FB = Features(CONDITION_HIDDEN, CONDITION_FEATURES, "prelu")(c_CB)
+            f_FB = class_features(c_CB)
             h_HB = h_HB + Linear((own.dense,), None, False, normal, name="condition")(f_FB)
         h_HB = norm(h_HB, VECTOR)
         small = (height >> HALVINGS, width >> HALVINGS, 2 * own.channels)
@@ -117,12 +115,7 @@ class Decoder(nn.Module):
 
 def make(settings: InfoGAN, sizes: Sizes) -> Networks:
     """The networks of a VAE, or of a CVAE where there is a condition."""
-    return image_networks(
-        settings,
-        sizes,
-        lambda by_batch: Encoder(settings, sizes.kappa, by_batch),
-        lambda by_batch: Decoder(settings, sizes.shape, by_batch),
-    )
+    return image_networks(settings, sizes, Encoder, Decoder)
 
 
 NETWORKS.add(

@@ -19,13 +19,13 @@ from mdvae.networks.convolutions import flatten, unflatten
 from mdvae.networks.heads import GaussianHeads
 from mdvae.networks.images import (
     CHANNELS,
-    CONDITION_FEATURES,
     CONDITION_HIDDEN,
     BatchNorm,
     Conv,
     ConvTransposed,
     ImageNetworks,
     check_images,
+    class_features,
     image_networks,
     unit_interval,
 )
@@ -94,7 +94,7 @@ class Encoder(nn.Module):
         if c_CB is None:
             h_HB = Linear((own.dense,))(h_HB)
         else:
-            f_FB = Features(CONDITION_HIDDEN, CONDITION_FEATURES, "prelu")(c_CB)
+            f_FB = class_features(c_CB)
             h_HB = Joint((own.dense,))(h_HB, f_FB)
         return GaussianHeads(self.kappa, own.covariance)(PReLU()(h_HB))
 
@@ -133,7 +133,7 @@ class Decoder(nn.Module):
             if own.attention:
                 weigh = Features(CONDITION_HIDDEN, z_KB.shape[0], "prelu", name="attention")
                 z_KB = z_KB * sigmoid(weigh(c_CB))
-            f_FB = Features(CONDITION_HIDDEN, CONDITION_FEATURES, "prelu")(c_CB)
+            f_FB = class_features(c_CB)
             h = Joint(small)(z_KB, f_FB)
         h = unflatten(jax.nn.relu(h))
         for _ in range(HALVINGS):
@@ -144,12 +144,7 @@ class Decoder(nn.Module):
 
 def make(settings: ResNet, sizes: Sizes) -> Networks:
     """The networks of a VAE, or of a CVAE where there is a condition."""
-    return image_networks(
-        settings,
-        sizes,
-        lambda by_batch: Encoder(settings, sizes.kappa, by_batch),
-        lambda by_batch: Decoder(settings, sizes.shape, by_batch),
-    )
+    return image_networks(settings, sizes, Encoder, Decoder)
 
 
 def _check(cell: Cell, named: Named) -> None:

@@ -13,18 +13,17 @@ import jax
 import jax.numpy as jnp
 
 from mdvae.networks.base import Networks, NetworksKind, Posterior
-from mdvae.networks.conditional import Features, Joint
+from mdvae.networks.conditional import Joint
 from mdvae.networks.convolutions import flatten, unflatten
 from mdvae.networks.heads import GaussianHeads
 from mdvae.networks.images import (
     CHANNELS,
-    CONDITION_FEATURES,
-    CONDITION_HIDDEN,
     BatchNorm,
     Conv,
     ConvTransposed,
     ImageNetworks,
     check_images,
+    class_features,
     image_networks,
     unit_interval,
 )
@@ -106,7 +105,7 @@ class Encoder(nn.Module):
         if c_CB is None:
             h_HB = Linear(width)(jax.nn.relu(h_HB))
         else:
-            f_FB = Features(CONDITION_HIDDEN, CONDITION_FEATURES, "prelu")(c_CB)
+            f_FB = class_features(c_CB)
             h_HB = Joint(width)(jax.nn.relu(h_HB), f_FB)
         return Linear(width)(jax.nn.relu(h_HB)) + shortcut_HB
 
@@ -135,7 +134,7 @@ class Decoder(nn.Module):
         if c_CB is None:
             h = unflatten(Linear(small)(z_KB))
         else:
-            f_FB = Features(CONDITION_HIDDEN, CONDITION_FEATURES, "prelu")(c_CB)
+            f_FB = class_features(c_CB)
             h = unflatten(Joint(small)(z_KB, f_FB))
         for width_of in features[-2::-1]:
             h = ConvTransposed(width_of, size=3, precision=own.precision)(h)
@@ -145,12 +144,7 @@ class Decoder(nn.Module):
 
 def make(settings: ScaleBlocks, sizes: Sizes) -> Networks:
     """The networks of a VAE, or of a CVAE where there is a condition."""
-    return image_networks(
-        settings,
-        sizes,
-        lambda by_batch: Encoder(settings, sizes.kappa, by_batch),
-        lambda by_batch: Decoder(settings, sizes.shape, by_batch),
-    )
+    return image_networks(settings, sizes, Encoder, Decoder)
 
 
 NETWORKS.add(

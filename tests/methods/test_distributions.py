@@ -254,7 +254,7 @@ def test_small_eigenvalues_are_not_lost(padding):
     np.testing.assert_array_equal(found[kappa:], 1.0)
 
 
-@pytest.mark.parametrize("kappa", [1, 2, 5, 32])
+@pytest.mark.parametrize("kappa", [1, 2, 5, 32, 128])
 def test_singular_values_are_numpys(kappa):
     """Of factors of covariances with variances over four orders of magnitude, small ones too."""
     rng = np.random.default_rng(kappa)

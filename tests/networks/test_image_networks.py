@@ -9,6 +9,7 @@ from conftest import tiny_dict
 from mdvae.methods import distributions
 from mdvae.networks import infogan, resnet, scale_blocks
 from mdvae.networks.base import Diagonal, Full
+from mdvae.networks.convolutions import by_compiler
 from mdvae.networks.heads import GaussianHeads
 from mdvae.networks.images import BatchNorm, Conv, rounded
 from mdvae.networks.layers import STATS, Linear
@@ -162,6 +163,27 @@ def test_bfloat16_rounds_and_keeps_the_dtype():
     assert found.dtype == jnp.float32
     np.testing.assert_array_equal(found[:2], [1.0, 1.0])
     assert abs(float(found[2]) - 3.14159) > 1e-4
+
+
+def test_bfloat16_is_what_the_compiler_multiplies_and_float32_what_it_adds():
+    """Where convolutions are the compiler's; with the values and gradients of rounded factors."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 4, 3, 2)), jnp.float32)
+    short, plain = Conv(2, precision="bfloat16"), Conv(2)
+    variables = short.init(jax.random.key(0), x)
+    own = jax.jit(short.apply)(variables, x)
+    with by_compiler():
+        program = jax.make_jaxpr(short.apply)(variables, x)
+        assert "preferred_element_type=float32" in str(program)
+        assert "bf16" in str(program)
+        assert "bf16" not in str(jax.make_jaxpr(plain.apply)(variables, x))
+        found = jax.jit(short.apply)(variables, x)
+        gradient = jax.jit(jax.grad(lambda v: jnp.sum(short.apply(v, x) ** 2)))(variables)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, own, rtol=1e-5, atol=1e-5)
+    wanted = jax.jit(jax.grad(lambda v: jnp.sum(short.apply(v, x) ** 2)))(variables)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-2, atol=2e-2), gradient, wanted
+    )
 
 
 def image_config(**changes):

@@ -4,14 +4,12 @@ A row per cell, where `parts` has one per cell and class.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from mdvae.analysis import theory
-from mdvae.analysis.statistics import mean_interval
 from mdvae.reports.base import Section, View
 from mdvae.reports.sections.dimensions import RULES, columns
-from mdvae.reports.sections.saturation import counts_over_parts
-from mdvae.reports.tables import Column, Table, fixed, with_interval
+from mdvae.reports.sections.saturation import counts_over_parts, difference
+from mdvae.reports.tables import Column, Table, with_interval
 from mdvae.settings.grid import Cell, families
 from mdvae.settings.registry import DATA
 from mdvae.store.rundir import Row
@@ -43,22 +41,13 @@ def _tables(view: View) -> list[Table]:
     return [Table(shown, rows, caption, latex=True, printed=True)]
 
 
-def _by_seed(view: View, cell: Cell, rule: str) -> Mapping[int, Any]:
-    mine = [r for r in view.run.results if r["cell"] == cell.name and r["status"] == "ok"]
-    return {row["seed"]: row.get(f"{rule}_of_parts") for row in mine}
-
-
 def _compare(view: View, cells: list[Cell], rows: Mapping[str, Row], rule: str) -> str:
     """Mean AD of two models, and the second's difference from the first over seeds of both."""
-    first, second = (_by_seed(view, cell, rule) for cell in cells)
-    pairs = [(first[seed], second[seed]) for seed in first if seed in second]
-    found = mean_interval([b - a for a, b in pairs if a is not None and b is not None])
-    half = f" ± {(found.high - found.low) / 2:.1f}" if found.n > 1 else ""
     means = " and ".join(
         f"{with_interval(rows[cell.name], rule, 1)} ({cell.value('model').upper()})"
         for cell in cells
     )
-    return f"{means}, a difference of {fixed(found.mean, 1)}{half}"
+    return f"{means}, a difference of {difference(view, *cells, rule)}"
 
 
 def _sentences(view: View) -> list[str]:

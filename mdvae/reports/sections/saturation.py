@@ -69,8 +69,8 @@ def _counts(view: View, cell: Cell, rule: str) -> dict[int, float | None]:
     return {row["seed"]: row.get(name) for row in mine}
 
 
-def _growth(view: View, before: Cell, last: Cell, rule: str) -> str:
-    """How much AD grows from one kappa to the next, over seeds that have both."""
+def difference(view: View, before: Cell, last: Cell, rule: str) -> str:
+    """How much AD is more in the second of two cells, over seeds that have both."""
     ends = _counts(view, before, rule), _counts(view, last, rule)
     pairs = [(ends[0][seed], ends[1][seed]) for seed in ends[0] if seed in ends[1]]
     found = mean_interval([b - a for a, b in pairs if a is not None and b is not None])
@@ -96,7 +96,7 @@ def _sentences(view: View) -> list[str]:
             for rule, label in (("ad", f"({view.threshold})"), ("ad_gap", "(gap)"))
         ]
         before, last = done[-2][0], done[-1][0]
-        grown = [_growth(view, before, last, rule) for rule, _ in RULES]
+        grown = [difference(view, before, last, rule) for rule, _ in RULES]
         # Where nothing but kappa varies there is no name.
         head = f"{name}: for" if dict(last.point).keys() - {"kappa"} else "For"
         lines.append(
