@@ -47,7 +47,7 @@ def _compare(view: View, cells: list[Cell], rows: Mapping[str, Row], rule: str) 
         f"{with_interval(rows[cell.name], rule, 1)} ({cell.value('model').upper()})"
         for cell in cells
     )
-    return f"{means}, a difference of {difference(view, *cells, rule)}"
+    return f"{means}, a difference of {difference(view, cells[0], cells[-1], rule)}"
 
 
 def _sentences(view: View) -> list[str]:
