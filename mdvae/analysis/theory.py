@@ -16,10 +16,18 @@ def dimension_left(cell: Cell, part: Part) -> int | None:
     return part.dimension - part.told * cell.is_told
 
 
+def is_shared(cell: Cell) -> bool:
+    """Whether encoder and prior are one network, so that the loss is bounded below (Theorem 3)."""
+    return cell.value("prior") == "shared"
+
+
 def expected_of_part(cell: Cell, part: Part) -> int | None:
-    """Active dimensions of a global optimum on a part of the data, or all kappa if fewer."""
+    """Active dimensions of a global optimum on a part of the data, or all kappa if fewer.
+
+    None where no theorem says.
+    """
     left = dimension_left(cell, part)
-    return None if left is None else min(left, cell.sizes.kappa)
+    return None if left is None or is_shared(cell) else min(left, cell.sizes.kappa)
 
 
 def expected_ad(cell: Cell) -> int | None:
@@ -71,7 +79,7 @@ def fills_space(cell: Cell) -> bool:
 def in_theorem(cell: Cell) -> bool:
     """Whether Theorem 1 or 2 covers a cell: kappa >= r, r < d or a condition, no noise, beta 1."""
     r = manifold_dimension(cell)
-    if not has_full_kl(cell) or len(cell.parts) > 1 or has_noise(cell):
+    if not has_full_kl(cell) or len(cell.parts) > 1 or has_noise(cell) or is_shared(cell):
         return False
     if r is None or cell.sizes.kappa < r:
         return False

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdvae.data.base import EPOCH, DataKind, DataSizes
-from mdvae.data.files import LEAST_ROWS, content_of, describe, open_table
+from mdvae.data.files import LEAST_ROWS, Facts, content_of, describe, open_table
 from mdvae.data.units import Units
 from mdvae.settings.fields import (
     ABOVE_ZERO,
@@ -84,7 +84,10 @@ class Array(Section):
             return self
         if given:
             raise ConfigError(f"data.{given[0]}: is found in the file; leave it out")
-        facts = describe(self.path, open_table(self.path, self.array))
+        return self.described(describe(self.path, open_table(self.path, self.array)))
+
+    def described(self, facts: Facts) -> "Array":
+        """With what there is to know of the table."""
         low, high = facts.low, facts.high
         if self.scaling == "standard":
             low, high = (low - facts.mean) / facts.scale, (high - facts.mean) / facts.scale
@@ -106,6 +109,15 @@ class Table(NamedTuple):
 
     content: str
     n_eval: int
+
+
+def check_content(settings: Any, table: np.ndarray) -> None:
+    """Refuses values that are no longer those of the settings."""
+    if content_of(table) != settings.content:
+        raise ConfigError(
+            f"data.path: the values in {settings.path} are not those that this run was begun with;"
+            " restore them, or begin another run"
+        )
 
 
 def _samples(settings: Any) -> tuple[int, int]:
@@ -135,17 +147,14 @@ def _make(law: Any, table: Table, n: int, split: str, part: int | None) -> dict[
     """
     settings, _ = law
     values = open_table(settings.path, settings.array)
-    if content_of(values) != table.content:
-        raise ConfigError(
-            f"data.path: the values in {settings.path} are not those that this run was begun with;"
-            " restore them, or begin another run"
-        )
+    check_content(settings, values)
     order = np.random.default_rng(SPLIT_SEED).permutation(len(values))
     mine = order[: table.n_eval] if split == "eval" else order[table.n_eval :]
     return {"x": np.asarray(values[mine[:n]], np.float64).T}
 
 
-def _units(settings: Any) -> Units:
+def units_of_table(settings: Any) -> Units:
+    """The units of a table."""
     standard = settings.scaling == "standard"
     return Units(
         mean=np.array(settings.mean) if standard else 0.0,
@@ -167,6 +176,6 @@ DATA.add(
         order=EPOCH,
         traced=False,
         check=_check,
-        units=_units,
+        units=units_of_table,
     ),
 )

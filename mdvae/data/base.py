@@ -17,7 +17,7 @@ PyTree = Any
 Batch = dict[str, jax.Array]
 
 # Of the orders in which samples make batches.
-WINDOW, EPOCH = "window", "epoch"
+WINDOW, EPOCH, TURN = "window", "epoch", "turn"
 
 FEATURE_MAJOR = -1
 
@@ -29,6 +29,8 @@ class DataSizes(NamedTuple):
     c: int = 0
     r: int = 0
     shape: tuple[int, ...] = ()
+    past: int = 0
+    points: int = 0
 
 
 def _no_check(settings: Any, named: Named) -> None:
@@ -88,13 +90,15 @@ class DataKind(NamedTuple):
         parts: settings -> the parts that are evaluated apart, with their truth where it is known.
         part_name: what tells a part from others is called.
         order: WINDOW, neighbours from a random place on, for samples that are independent anyway;
-            EPOCH, each sample once in a random order before any comes again.
+            EPOCH, each sample once in a random order before any comes again; TURN, neighbours, each
+            batch from where the one before ended. Or a function of the settings to one of these.
         traced: see `make`.
         tangents: (law, table, x, part) -> [n, r, r], matrices whose eigenvalues are how much x
             varies, near each sample, along each direction of its manifold that the networks are not
             told, and 0 for other entries of the padded r; None where no manifold is known. `x` and
             `part` are those of `make`.
-        units: settings -> `Units` of x; data that are traced are seen as they are.
+        units: settings -> `Units`; data that are traced are seen as they are.
+        in_units: the arrays that have them.
         check: (settings, named) raises a ConfigError for settings that do not go together;
             `named` says what the user calls a field.
     """
@@ -111,11 +115,16 @@ class DataKind(NamedTuple):
     sample_axis: int = FEATURE_MAJOR
     parts: Callable[[Any], tuple[Part, ...]] = _one_part
     part_name: str = "part"
-    order: str = WINDOW
+    order: str | Callable[[Any], str] = WINDOW
     traced: bool = True
     tangents: Callable[[Any, Any, jax.Array, int | None], jax.Array] | None = None
     units: Callable[[Any], Units] = _own_units
+    in_units: tuple[str, ...] = ("x",)
     check: Callable[[Any, Named], None] = _no_check
+
+    def order_of(self, settings: Any) -> str:
+        """The order in which samples make batches under some settings."""
+        return self.order if isinstance(self.order, str) else self.order(settings)
 
 
 def stack_tables(tables: Sequence[Any]) -> Any:

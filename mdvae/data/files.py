@@ -1,4 +1,4 @@
-"""Tables of numbers in .npy and .npz files: what is one, and what is refused in one line.
+"""Tables and sequences of numbers in .npy and .npz files: what is one, and what is refused.
 
 The header is read before any value is, so that no file makes this ask for more memory than the file
 itself and the machine have.
@@ -26,6 +26,7 @@ CHUNK = 2**20
 LEAST_SCALE, MOST_SCALE = 1e-12, 1e12
 SHOWN = 8
 GIB = 2**30
+NUMERALS = {2: "two", 3: "three"}
 
 
 class Header(NamedTuple):
@@ -53,6 +54,8 @@ class Facts(NamedTuple):
     high: np.ndarray
     scale: float
 
+
+TABLE, SEQUENCES = ("rows", "columns"), ("sequences", "points", "columns")
 
 SAVE_AGAIN = "save it again with numpy.save or numpy.savez"
 
@@ -109,43 +112,50 @@ def read_values(file: BinaryIO, header: Header) -> np.ndarray:
     return values.reshape(header.shape, order="F" if header.column_major else "C")
 
 
-def _check(path: Path, header: Header, there: int) -> None:
+def _check(path: Path, header: Header, there: int, axes: tuple[str, ...]) -> None:
     """Refuses an array by its header alone.
 
     Args:
         there: bytes behind the header.
+        axes: what each is called.
     """
     shape, dtype = header.shape, header.dtype
     if dtype.kind not in "iuf":
         raise refusal(path, f"holds values of type {dtype.name}", "it must hold real numbers")
-    if len(shape) != 2:
+    if len(shape) != len(axes):
         what = f"shape {shape}" if len(shape) <= SHOWN else f"{len(shape)} axes"
-        raise refusal(path, f"has {what}", "it must have two axes, rows and columns")
-    n, d = shape
-    if min(shape) < 0 or d == 0:
+        words = f"{', '.join(axes[:-1])} and {axes[-1]}"
+        raise refusal(path, f"has {what}", f"it must have {NUMERALS[len(axes)]} axes, {words}")
+    if min(shape) < 0 or shape[-1] == 0:
         raise refusal(path, f"has shape {shape}", "it must have a column or more")
-    if n < LEAST_ROWS:
-        raise refusal(path, f"has {n} rows", f"it must have {LEAST_ROWS} or more")
-    expected = n * d * dtype.itemsize
-    if expected > there:
+    if math.prod(shape[:-1]) < LEAST_ROWS:
+        each = " of all sequences together" if axes == SEQUENCES else ""
         raise refusal(
             path,
-            f"is cut short: {n} x {d} values take {expected} bytes and {there} are there",
+            f"has {math.prod(shape[:-1])} {axes[-2]}{each}",
+            f"it must have {LEAST_ROWS} or more",
+        )
+    expected = math.prod(shape) * dtype.itemsize
+    if expected > there:
+        size = " x ".join(map(str, shape))
+        raise refusal(
+            path,
+            f"is cut short: {size} values take {expected} bytes and {there} are there",
             "save it again",
         )
     # Own values, their double precision and what the networks are given.
-    check_memory(path, n * d * (dtype.itemsize + 8 + 4), "rows")
+    check_memory(path, math.prod(shape) * (dtype.itemsize + 8 + 4), axes[0])
 
 
-def _open_npy(path: Path) -> np.ndarray:
+def _open_npy(path: Path, axes: tuple[str, ...]) -> np.ndarray:
     with open(path, "rb") as file:
         header = read_header(file)
         start = file.tell()
-    _check(path, header, os.path.getsize(path) - start)
+    _check(path, header, os.path.getsize(path) - start, axes)
     return map_values(path, header, start)
 
 
-def _open_npz(path: Path, name: str) -> np.ndarray:
+def _open_npz(path: Path, name: str, axes: tuple[str, ...]) -> np.ndarray:
     with zipfile.ZipFile(path) as archive:
         members = {
             info.filename.removesuffix(".npy"): info
@@ -163,15 +173,16 @@ def _open_npz(path: Path, name: str) -> np.ndarray:
         info = members[name] if name else next(iter(members.values()))
         with archive.open(info) as file:
             header = read_header(file)  # type: ignore[arg-type]
-            _check(path, header, info.file_size - file.tell())
+            _check(path, header, info.file_size - file.tell(), axes)
             return read_values(file, header)  # type: ignore[arg-type]
 
 
-def open_table(path: str, name: str = "") -> np.ndarray:
+def open_table(path: str, name: str = "", axes: tuple[str, ...] = TABLE) -> np.ndarray:
     """The table of a file, [n, d] of any real dtype; a .npy file is mapped, not read.
 
     Args:
         name: of an array in an .npz file that has several.
+        axes: what each is called; those of SEQUENCES for an array [n, points, d].
 
     Raises:
         ConfigError: one line on what is wrong with the file.
@@ -186,7 +197,7 @@ def open_table(path: str, name: str = "") -> np.ndarray:
     if name and file.suffix == ".npy":
         raise ConfigError(f"data.array: {name!r} has no effect on a .npy file; leave it out")
     try:
-        return _open_npy(file) if file.suffix == ".npy" else _open_npz(file, name)
+        return _open_npy(file, axes) if file.suffix == ".npy" else _open_npz(file, name, axes)
     except ConfigError:
         raise
     except Exception as error:
@@ -209,8 +220,11 @@ def content_of(table: np.ndarray) -> str:
     return f"sha256:{digest.hexdigest()[:32]}"
 
 
-def describe(path: str, table: np.ndarray) -> Facts:
+def describe(path: str, table: np.ndarray, length: int = 0) -> Facts:
     """What is to be known of a table.
+
+    Args:
+        length: where rows are points of sequences that follow one another, of how many each.
 
     Raises:
         ConfigError: where a value is not finite, where all rows are the same, and where values are
@@ -223,10 +237,12 @@ def describe(path: str, table: np.ndarray) -> Facts:
         bad = np.argwhere(~np.isfinite(rows))
         if len(bad):
             i, j = (int(place) for place in bad[0])
+            sequence, point = divmod(first + i, length) if length else (0, first + i)
+            place = f"sequence {sequence}, point {point}" if length else f"row {point}"
             raise refusal(
                 file,
-                f"has {rows[i, j]} in row {first + i}, column {j}",
-                "it must hold finite numbers; leave such rows out",
+                f"has {rows[i, j]} in {place}, column {j}",
+                f"it must hold finite numbers; leave such {'sequences' if length else 'rows'} out",
             )
         low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
     if np.all(low == high):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh
 
-from mdvae.data.base import EPOCH, DataKind, PyTree
+from mdvae.data.base import EPOCH, TURN, DataKind, PyTree
 from mdvae.data.keys import purpose_key
 from mdvae.engine.ensemble import COUNT, EnsembleState, looped, map_runs, split_batch
 from mdvae.methods.base import Method
@@ -50,7 +50,7 @@ def wrap_length(group: Group) -> int:
     """Samples repeated at the end of the data, so that a window may start anywhere."""
     kind, cell = kind_of(group), group.cells[0]
     n, _ = kind.samples(cell.data)
-    return 0 if kind.order == EPOCH or cell.batch_size == n else cell.batch_size
+    return 0 if kind.order_of(cell.data) == EPOCH or cell.batch_size == n else cell.batch_size
 
 
 def loop_classes(group: Group) -> tuple[Group, ...]:
@@ -99,8 +99,9 @@ def make_chunk(
 
     Its number of steps is traced: one program serves any number of them.
     """
-    kind, size = kind_of(group), group.cells[0].batch_size
-    n, _ = kind.samples(group.cells[0].data)
+    kind, settings = kind_of(group), group.cells[0].data
+    size, order = group.cells[0].batch_size, kind.order_of(settings)
+    n, _ = kind.samples(settings)
     padded_method = make_method(group)
     padded = padded_shapes(padded_method, group)
     block = block_length(group, padded_method)
@@ -114,8 +115,13 @@ def make_chunk(
         def draw(step: jax.Array) -> tuple[PyTree, jax.Array]:
             key = jax.random.fold_in(purpose_key(seed, "step"), step)
             key_noise, key_offset = jax.random.split(key)
-            whole = wrap_length(group) == 0
-            offset = jnp.int32(0) if whole else jax.random.randint(key_offset, (), 0, n)
+            if order == TURN:
+                # The last batch of an epoch is filled up from the first samples.
+                offset = (step % -(-n // size)) * size
+            elif wrap_length(group) == 0:
+                offset = jnp.int32(0)
+            else:
+                offset = jax.random.randint(key_offset, (), 0, n)
             return padded_method.noise(key_noise, size), offset
 
         return jax.vmap(draw)(steps_P)
@@ -159,7 +165,7 @@ def make_chunk(
         """A batch of one array of a run's data set, at the shape of a sample."""
         axis = kind.sample_axis % (len(shape) + 1)
         wanted = (*shape[:axis], size, *shape[axis:])
-        if kind.order == EPOCH:
+        if order == EPOCH:
             # Samples first: indices of both axes are read in one gather.
             chosen = jnp.moveaxis(x, axis + 1, 1)[own["data"], place]
             return leading(jnp.moveaxis(chosen, 0, axis), wanted)
@@ -207,7 +213,7 @@ def make_chunk(
             state, orders = carry
             first = start + i * block
             steps_P = first + jnp.arange(block, dtype=jnp.int32)
-            if kind.order == EPOCH:
+            if order == EPOCH:
                 orders = orders_of(seeds, orders, first)
                 noise_SP, places_SP = jax.vmap(
                     lambda seed, orders_EN: epochs(seed, steps_P, orders.epoch, orders_EN)
@@ -224,7 +230,7 @@ def make_chunk(
             return map_runs(one, (state, per_run), group), orders
 
         orders: Any = ()
-        if kind.order == EPOCH:
+        if order == EPOCH:
             none_SEN = jnp.zeros((len(seeds), most, n), jnp.int32)
             orders = Orders(jnp.int32(-1), none_SEN)
         blocks = (n_steps + block - 1) // block

@@ -32,8 +32,9 @@ def _made(
     found = {name: np.asarray(x) for name, x in kind.make(law, table, n, split, own).items()}
     axis, units = kind.sample_axis, units_of(cell)
     if units is not OWN:
-        rows = np.moveaxis(found["x"], axis, 0)
-        found["x"] = np.moveaxis(to_networks(units, rows), 0, axis)
+        for name in found.keys() & set(kind.in_units):
+            rows = np.moveaxis(found[name], axis, 0)
+            found[name] = np.moveaxis(to_networks(units, rows), 0, axis)
     count = found["x"].shape[axis]
     if split == "train" and count != n:
         raise ConfigError(

@@ -1,6 +1,7 @@
 """Optimiser kind "adam": Adam under the papers' one-cycle schedule, its peak rate a number."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import optax
@@ -44,6 +45,33 @@ def make(settings: Adam, steps: int) -> Optimiser:
         return jax.tree.map(lambda p, u: p - rate * u, params, directions), state
 
     return Optimiser(adam.init, update)
+
+
+def repeated(optimiser: Optimiser, names: Sequence[str]) -> Optimiser:
+    """An optimiser that takes two steps with the same gradient for params of some names.
+
+    As PyTorch's do with parameters that stand twice in their list.
+    """
+
+    def split(tree: PyTree) -> tuple[PyTree, PyTree]:
+        once = {name: leaf for name, leaf in tree.items() if name not in names}
+        return once, {name: tree[name] for name in names}
+
+    def init(params: PyTree) -> PyTree:
+        once, twice = split(params)
+        return {"once": optimiser.init(once), "twice": optimiser.init(twice)}
+
+    def update(
+        params: PyTree, grads: PyTree, state: PyTree, step: jax.Array, numbers: Numbers
+    ) -> tuple[PyTree, PyTree]:
+        (once, twice), (grads_once, grads_twice) = split(params), split(grads)
+        once, state_once = optimiser.update(once, grads_once, state["once"], step, numbers)
+        state_twice = state["twice"]
+        for _ in range(2):
+            twice, state_twice = optimiser.update(twice, grads_twice, state_twice, step, numbers)
+        return {**once, **twice}, {"once": state_once, "twice": state_twice}
+
+    return Optimiser(init, update)
 
 
 OPTIMISERS.add("adam", OptimiserKind(settings=Adam, make=make))

@@ -20,6 +20,7 @@ from mdvae.methods.base import (
     numbers_of,
     units_of,
 )
+from mdvae.methods.optimiser import repeated
 from mdvae.networks.base import Diagonal, Full, Networks, Params, Posterior, Stats
 from mdvae.settings.fields import (
     ABOVE_ZERO,
@@ -92,7 +93,12 @@ class Forward(NamedTuple):
 def make(group: Group, steps: int, networks: Networks) -> Method:
     """The method for a group's cells; the first sets what they share."""
     cell, sizes = group.cells[0], group.sizes
+    # Each predicted point of a sequence has a latent; networks have those of all points and samples
+    # in one axis, points first. What is said of a sample is the mean over its points.
+    points = max(sizes.points, 1)
     optimiser = OPTIMISERS.find(cell.optimiser.kind).make(cell.optimiser, steps)
+    if networks.twice:
+        optimiser = repeated(optimiser, networks.twice)
     sample_axis = DATA.find(cell.data.kind).sample_axis
     threshold = cell.analysis.ad_threshold
     gamma = cell.value("gamma")
@@ -107,14 +113,19 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         return state._replace(params={**state.params, "log_gamma": numbers["log_gamma_start"]})
 
     def noise(key: jax.Array, batch_size: int) -> jax.Array:
-        return jax.random.normal(key, (sizes.kappa, batch_size))
+        by_point = (sizes.points,) if sizes.points else ()
+        return jax.random.normal(key, (sizes.kappa, *by_point, batch_size))
 
     def masked(x_hat: jax.Array, d: jax.Array) -> jax.Array:
-        """x_hat without its padding; only vectors are padded."""
+        """x_hat without its padding; images are not padded."""
         if sample_axis != FEATURE_MAJOR:
             return x_hat
         mask_D = (jnp.arange(sizes.d, dtype=d.dtype) < d).astype(x_hat.dtype)
-        return x_hat * mask_D[:, None]
+        return x_hat * mask_D.reshape(*(1,) * (x_hat.ndim - 2), -1, 1)
+
+    def of_samples(values: jax.Array) -> jax.Array:
+        """Means over points, [..., batch], from [..., points * batch]."""
+        return jnp.mean(values.reshape(*values.shape[:-1], points, -1), axis=-2)
 
     def terms(
         params: Params,
@@ -129,11 +140,12 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         kappa = numbers["kappa"]
         mask_K = (jnp.arange(sizes.kappa, dtype=kappa.dtype) < kappa).astype(x.dtype)
         posterior, stats = networks.encode(params, stats, batch, train)
-        z_KB = distributions.sample(posterior, noise_KB) * mask_K[:, None]
+        normal_KB = noise_KB.reshape(sizes.kappa, -1)
+        z_KB = distributions.sample(posterior, normal_KB) * mask_K[:, None]
         x_hat, stats = networks.decode(params, stats, z_KB, batch, train)
-        recon_B = objective.squared_error(x, masked(x_hat, numbers["d"]), sample_axis)
+        recon_B = objective.squared_error(x, masked(x_hat, numbers["d"]), sample_axis) / points
         prior = None if networks.prior is None else networks.prior(params, batch)
-        kl_B = distributions.kl(posterior, prior)
+        kl_B = of_samples(distributions.kl(posterior, prior))
         log_gamma = params["log_gamma"]
         if gamma == CLOSED and train:
             # At the least of the loss in gamma the gradient in all else is as if it were held.
@@ -194,8 +206,10 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
     ) -> dict[str, jax.Array]:
         """recon, kl, nelbo [batch]; ratio [kappa, batch]; active [kappa + 1, batch]; log_gamma.
 
-        active is 1 where a sample has so many ratios below the threshold of the paper's rule. A
-        full covariance is there as well, in units of the prior: covariance [kappa, kappa, batch].
+        Of a sequence all are means over its predicted points, so that nelbo is the loss of eq. 3 of
+        CVAE-dims over their number. active is 1 where a sample has so many ratios below the
+        threshold of the paper's rule. A full covariance is there as well, in units of the prior:
+        covariance [kappa, kappa, batch].
         """
         found, forward = terms(state.params, state.stats, batch, noise_KB, numbers, train=False)
         ratio_KB = distributions.spectrum(forward.posterior, forward.prior, forward.mask_K)
@@ -208,11 +222,12 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
             "recon": found.recon,
             "kl": found.kl,
             "log_gamma": state.params["log_gamma"],
-            "ratio": ratio_KB,
-            "active": jnp.where(finite_B[None], active_AB, jnp.nan),
+            "ratio": of_samples(ratio_KB),
+            "active": of_samples(jnp.where(finite_B[None], active_AB, jnp.nan)),
         }
         if isinstance(forward.posterior, Full):
-            scores["covariance"] = distributions.covariance(forward.posterior, forward.prior)
+            covariance_KKB = distributions.covariance(forward.posterior, forward.prior)
+            scores["covariance"] = of_samples(covariance_KKB)
         return scores
 
     return Method(
@@ -245,7 +260,7 @@ def numbers(cell: Cell) -> dict[str, float]:
 def _check(cell: Cell, named: Named) -> None:
     """Refuses settings that have no effect on one another."""
     own: Any = cell.method
-    if own.model == "cvae" and cell.sizes.c == 0:
+    if own.model == "cvae" and cell.sizes.c == 0 and cell.sizes.points < 2:
         raise ConfigError(
             f"{named('model')}: 'cvae' has no effect on data without a condition, such as data.kind"
             f" {cell.data.kind!r}; it must be 'vae'"

@@ -48,6 +48,7 @@ class Networks(NamedTuple):
         encode: (params, stats, batch, train) -> `Posterior` of z, new stats.
         decode: (params, stats, z_KB, batch, train) -> x_hat, new stats.
         prior: (params, batch) -> `Diagonal`, p(z | c); None for N(0, I).
+        twice: names of params that an optimiser is given twice a step; see `optimiser.repeated`.
         fit: training samples of one data set, as NumPy arrays without padding of samples -> the
             stats that are fitted to them; None where there are none.
     """
@@ -56,6 +57,7 @@ class Networks(NamedTuple):
     encode: Callable[[Params, Stats, Batch, bool], tuple[Posterior, Stats]]
     decode: Callable[[Params, Stats, jax.Array, Batch, bool], tuple[jax.Array, Stats]]
     prior: Callable[[Params, Batch], Diagonal] | None = None
+    twice: tuple[str, ...] = ()
     fit: Callable[[Mapping[str, np.ndarray]], Stats] | None = None
 
 

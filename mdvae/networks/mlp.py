@@ -193,6 +193,11 @@ def make(settings: MLP, sizes: Sizes) -> Networks:
 def _check(cell: Cell, named: Named) -> None:
     """Refuses settings that the networks have no use for."""
     settings: Any = cell.networks
+    if cell.sizes.points:
+        raise ConfigError(
+            f"networks.kind: {settings.kind!r} has no use for data.kind {cell.data.kind!r}; it"
+            " must be one for sequences, such as 'lstm'"
+        )
     if cell.sizes.c and not settings.hidden:
         raise ConfigError(f"{named('hidden')}: () is not usable for a CVAE; give a layer, as (64,)")
     for field, idle in (("prior", "standard"), ("attention", False)):

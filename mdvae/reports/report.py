@@ -58,7 +58,7 @@ def _epochs(cells: Sequence[Cell], steps: int) -> str:
     found = set()
     for cell in cells:
         kind = DATA.find(cell.data.kind)
-        if kind.order != EPOCH:
+        if kind.order_of(cell.data) != EPOCH:
             return ""
         found.add(steps / (kind.samples(cell.data)[0] // cell.batch_size))
     if len(found) != 1:

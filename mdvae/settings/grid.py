@@ -43,6 +43,8 @@ class Sizes(NamedTuple):
         c: of the condition that the networks are given; 0 where there is none.
         r: of the hidden coordinates from which data are made; 0 where there are none.
         shape: of a sample that is no vector, such as (height, width, channels); it is not padded.
+        past: points of a sequence that the networks are given before those of x; not padded.
+        points: of x, of a sequence, each with a latent of its own; 0 of samples that are none.
     """
 
     kappa: int
@@ -50,6 +52,8 @@ class Sizes(NamedTuple):
     c: int
     r: int
     shape: tuple[int, ...] = ()
+    past: int = 0
+    points: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +93,8 @@ class Cell:
         )
         samples = DATA.find(self.data.kind).samples(self.data)
         kinds = (section.kind for section in sections)
-        return (self.batch_size, samples, self.sizes.shape, *kinds, *choices)
+        unpadded = self.sizes.shape, self.sizes.past, self.sizes.points
+        return (self.batch_size, samples, *unpadded, *kinds, *choices)
 
     @property
     def is_told(self) -> bool:
@@ -176,7 +181,7 @@ def _cell(config: SweepConfig, path: str, point: tuple[tuple[str, Any], ...]) ->
     cell = Cell(
         name=name_of(point),
         point=point,
-        sizes=Sizes(sections["networks"].kappa, width.d, width.c, width.r, width.shape),
+        sizes=Sizes(sections["networks"].kappa, *width),
         parts=data.parts(sections["data"]),
         batch_size=values.get("batch_size", config.batch_size),
         **sections,

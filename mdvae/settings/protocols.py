@@ -51,6 +51,25 @@ def published_images() -> Any:
     )
 
 
+def published_sequences() -> Any:
+    """The recipe behind the published Table 8: 10,000 epochs of ten batches, never shuffled."""
+    return ConfigDict(
+        {
+            "steps": 100_000,
+            "batch_size": 2_000,
+            "data": {
+                "burn_in": 0,
+                "batches": "in_turn",
+                "evaluation": "repeated",
+                "n_eval": 995,
+            },
+            "method": {"gamma": "adam", "log_gamma_init": 0.0},
+            "networks": {"shared_updates": "twice"},
+            "optimiser": {"learning_rate": 0.01, "warmup": 0.3},
+        }
+    )
+
+
 def image_scales(epochs: int, seeds: int = 1) -> Any:
     """Epochs and seeds for a CPU, and the published schedule with three seeds for a GPU."""
     return ConfigDict(

@@ -1,5 +1,6 @@
 """`load_run`: a run directory opened for a notebook, with its models to re-apply."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping
@@ -228,6 +229,42 @@ class LoadedRun:
     ) -> np.ndarray:
         """Samples of a trained model, [n, ...]; see `models.Model.generate`."""
         return self.model(cell, seed).generate(n, c, noise=noise, draw=draw)
+
+    def roll_out(
+        self,
+        cell: str | Cell,
+        seed: int,
+        points: int,
+        n: int = 1_000,
+        past: np.ndarray | None = None,
+        *,
+        noise: bool = False,
+        draw: int = 0,
+    ) -> np.ndarray:
+        """Sequences that a model draws point by point, [n, points, d]; see `Model.roll_out`."""
+        return self.model(cell, seed).roll_out(points, n, past, noise=noise, draw=draw)
+
+    def stretches(
+        self, cell: str | Cell, seed: int, points: int, n: int, purpose: str = "eval"
+    ) -> np.ndarray:
+        """Up to n stretches of a run's sequences that do not overlap, [n, points, d].
+
+        Args:
+            points: of each; no more than the data have in a row.
+            purpose: "eval" or "train".
+
+        Raises:
+            ValueError: where the data are no sequences.
+        """
+        found, seed = self.cell(cell), self._seed(seed)
+        if not found.sizes.points:
+            raise ValueError(f"stretches: {found.name} is of no sequences")
+        kind = DATA.find(found.data.kind)
+        own = dataclasses.replace(found.data, length=points, past=0)
+        whole = dataclasses.replace(found, data=own, sizes=found.sizes._replace(past=0, points=points))
+        law, table = kind.law([own], whole.sizes), kind.table(own, seed)
+        made = kind.make(law, table, n * points, purpose, None)["x"]
+        return np.moveaxis(np.asarray(made), kind.sample_axis, 0)[::points][:n]
 
     def batch(
         self,

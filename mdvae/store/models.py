@@ -1,5 +1,6 @@
-"""A trained model of one run: encode, decode, generate, and its loss by sample."""
+"""A trained model of one run: encode, decode, generate, continue, and its loss by sample."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +21,8 @@ class Model(NamedTuple):
     """The networks of a run with their params.
 
     Samples x are [n, ...], [n, d] of vectors, in the units of the data; conditions c [n, c],
-    latents z [n, kappa].
+    latents z [n, kappa]. Of sequences x and z are [n, points, d] and [n, points, kappa], and c is
+    what comes before x, [n, past, d].
 
     Attributes:
         cell, seed: of the run.
@@ -41,17 +43,15 @@ class Model(NamedTuple):
         if "c" not in shapes and c is not None:
             raise ValueError(f"c: has no effect on a VAE such as {self.cell.name}; leave it out")
         if "c" in shapes and c is None:
-            width = self.cell.sizes.c
-            raise ValueError(
-                f"c: missing; {self.cell.name} is conditional and needs ({n}, {width})"
-            )
+            needed = ", ".join(map(str, (n, *shapes["c"])))
+            raise ValueError(f"c: missing; {self.cell.name} is conditional and needs ({needed})")
         given = {
             name: _checked(name, rows, shapes[name], n)
             for name, rows in (("x", x), ("c", c))
             if rows is not None
         }
-        if "x" in given:
-            given["x"] = to_networks(units_of(self.cell), given["x"])
+        for name in given.keys() & set(kind.in_units):
+            given[name] = to_networks(units_of(self.cell), given[name])
         return {
             name: jnp.asarray(np.moveaxis(rows.astype(np.float32), 0, kind.sample_axis))
             for name, rows in given.items()
@@ -73,10 +73,24 @@ class Model(NamedTuple):
         if isinstance(posterior, Full):
             variance_KB = jnp.sum(posterior.factor**2, axis=1)
             posterior = Diagonal(posterior.mean, jnp.log(variance_KB))
-        return np.asarray(posterior.mean).T, np.asarray(posterior.logvar).T
+        mean, logvar = (np.asarray(values).T for values in (posterior.mean, posterior.logvar))
+        points = self.cell.sizes.points
+        if not points:
+            return mean, logvar
+        by_point = (points, len(x), -1)
+        return mean.reshape(by_point).swapaxes(0, 1), logvar.reshape(by_point).swapaxes(0, 1)
 
     def decode(self, z: np.ndarray, c: np.ndarray | None = None) -> np.ndarray:
-        """Mean of p(x | z, c), [n, ...]."""
+        """Mean of p(x | z, c), [n, ...].
+
+        Raises:
+            ValueError: of sequences, where each point needs those before it; see `roll_out`.
+        """
+        if self.cell.sizes.points:
+            raise ValueError(
+                f"decode: {self.cell.name} is of sequences, whose points need those before them; use"
+                " roll_out"
+            )
         batch = self._batch(len(z), c=c)
         z = _checked("z", z, (self.cell.sizes.kappa,), len(z))
         z_KB = jnp.asarray(z.T.astype(np.float32))
@@ -133,9 +147,11 @@ class Model(NamedTuple):
             noise: adds the decoder's own, of variance gamma; without it samples are means.
             draw: another number gives other samples.
         """
-        networks = networks_of(self.cell)
         if c is not None and len(c) == 1:
             c = np.repeat(np.asarray(c), n, axis=0)
+        if self.cell.sizes.points:
+            return self.roll_out(self.cell.sizes.points, n, c, noise=noise, draw=draw)
+        networks = networks_of(self.cell)
         batch = self._batch(n, c=c)
         key = jax.random.fold_in(purpose_key(self.seed, "generate"), draw)
         key_z, key_x = jax.random.split(key)
@@ -147,6 +163,79 @@ class Model(NamedTuple):
             scale = jnp.exp(0.5 * self.params["log_gamma"])
             x = x + scale * jax.random.normal(key_x, x.shape)
         return self._rows(x)
+
+
+    def roll_out(
+        self,
+        points: int,
+        n: int = 1_000,
+        past: np.ndarray | None = None,
+        *,
+        noise: bool = False,
+        draw: int = 0,
+    ) -> np.ndarray:
+        """Sequences that a model draws point by point, [n, points, d], each from those before it.
+
+        It sees as many of them as it did in training: one point less than a sample has.
+
+        Args:
+            past: what comes before, [n, points, d], a single row for all; at least as many points
+                as the model was always given.
+            noise: adds the decoder's own to each point, of variance gamma.
+            draw: another number gives other sequences.
+
+        Raises:
+            ValueError: where the model is of no sequences, or `past` is of another shape.
+        """
+        sizes, kind = self.cell.sizes, DATA.find(self.cell.data.kind)
+        if not sizes.points:
+            raise ValueError(f"roll_out: {self.cell.name} is of no sequences; use generate")
+        given = np.empty((n, 0, sizes.d)) if past is None else np.asarray(past, np.float64)
+        if len(given) == 1:
+            given = np.repeat(given, n, axis=0)
+        if given.ndim != 3 or given.shape[::2] != (n, sizes.d) or given.shape[1] < sizes.past:
+            raise ValueError(
+                f"past: shape {given.shape} is not usable; it must be ({n}, {sizes.past} or more,"
+                f" {sizes.d})"
+            )
+        most = sizes.past + sizes.points - 1
+        known = to_networks(units_of(self.cell), given)[:, max(0, given.shape[1] - most) :]
+        known_TDB = jnp.asarray(np.moveaxis(known.astype(np.float32), 0, kind.sample_axis))
+        key = jax.random.fold_in(purpose_key(self.seed, "generate"), draw)
+        drawn = []
+        # Until there are as many points as are looked at, each has a program of its own.
+        while len(drawn) < points and len(known_TDB) < most:
+            x_DB = jax.jit(partial(self._next, noise=noise))(known_TDB, key, jnp.int32(len(drawn)))
+            known_TDB = jnp.concatenate([known_TDB, x_DB[None]])
+            drawn.append(x_DB[None])
+
+        def step(known_TDB: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
+            x_DB = self._next(known_TDB, key, place, noise=noise)
+            return jnp.concatenate([known_TDB, x_DB[None]])[1:], x_DB
+
+        places = jnp.arange(len(drawn), points, dtype=jnp.int32)
+        if len(places):
+            drawn.append(jax.jit(partial(jax.lax.scan, step))(known_TDB, places)[1])
+        return self._rows(jnp.concatenate(drawn)) if drawn else np.empty((n, 0, sizes.d))
+
+    def _next(
+        self, known_TDB: jax.Array, key: jax.Array, place: jax.Array, noise: bool
+    ) -> jax.Array:
+        """The point after some of a sequence, as the networks see it, [d, n]."""
+        known, _, n = known_TDB.shape
+        sizes = self.cell.sizes._replace(past=known, points=1)
+        networks = networks_of(self.cell, sizes)
+        # The point itself is not looked at; where none is before it, it says how many there are.
+        batch = {"c": known_TDB, "x": jnp.zeros((1, sizes.d, n))}
+        key_z, key_x = jax.random.split(jax.random.fold_in(key, place))
+        z_KB = jax.random.normal(key_z, (sizes.kappa, n))
+        if networks.prior is not None:
+            z_KB = distributions.sample(networks.prior(self.params, batch), z_KB)
+        x_DB = networks.decode(self.params, self.stats, z_KB, batch, False)[0][0]
+        if noise:
+            scale = jnp.exp(0.5 * self.params["log_gamma"])
+            x_DB = x_DB + scale * jax.random.normal(key_x, x_DB.shape)
+        return x_DB
 
 
 def _checked(name: str, rows: Any, shape: tuple[int, ...], n: int) -> np.ndarray:

@@ -278,7 +278,7 @@ def test_a_chunk_is_a_python_loop(name):
     step = jax.jit(method.step)
     for i in range(STEPS):
         key = jax.random.fold_in(purpose_key(0, "step"), i)
-        if kind.order == "window":
+        if kind.order_of(group.cells[0].data) == "window":
             key, key_offset = jax.random.split(key)
             places = (int(jax.random.randint(key_offset, (), 0, n)) + np.arange(BATCH)) % n
         else:

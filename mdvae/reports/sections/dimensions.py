@@ -148,9 +148,9 @@ def _tables(view: View) -> list[Table]:
 
 
 def _kinds(cell: Cell) -> str | None:
-    """What is expected of a cell, in words; None where data have no truth."""
+    """What is expected of a cell, in words; None where data have no truth, or no theorem says."""
     r, kappa = theory.manifold_dimension(cell), cell.sizes.kappa
-    if r is None:
+    if r is None or theory.is_shared(cell):
         return None
     if not theory.has_full_kl(cell):
         return "with a weight on the KL other than 1 (outside the theorems), AD as with 1"

@@ -41,7 +41,7 @@ def steps_of_epoch(view: View, cell: Cell) -> int:
     """Steps of an epoch of a cell's data; 1 where its samples come in no epochs."""
     kind = DATA.find(cell.data.kind)
     n_train, _ = kind.samples(cell.data)
-    return n_train // cell.batch_size if kind.order == EPOCH else 1
+    return n_train // cell.batch_size if kind.order_of(cell.data) == EPOCH else 1
 
 
 def _families(view: View) -> dict[object, list[Cell]]:

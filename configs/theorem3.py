@@ -1,0 +1,35 @@
+"""Theorem 3 of CVAE-dims measured: the loss of sequential CVAEs at a ladder of held log gammas.
+
+    python -m mdvae.sweep --config configs/theorem3.py
+
+Theory for gamma -> 0, per predicted point: with separate weights 2 nelbo = (d - r) log gamma + O(1);
+with a prior that is the encoder itself it is bounded below, so that it does not fall with gamma.
+Published: the theorem alone.
+"""
+
+from ml_collections import ConfigDict
+
+from mdvae.settings.config import default_config
+
+
+def get_config() -> ConfigDict:
+    """d = 20, r = 10 at seven levels, shared and separate weights; three seeds."""
+    config = default_config(data="sequences", networks="lstm")
+    config.name = "theorem3"
+    config.grid = ConfigDict(
+        {
+            "kappa": (20,),
+            "d": (20,),
+            "r": (10,),
+            "log_gamma": tuple(float(level) for level in range(-8, -1)),
+            "prior": ("shared", "learned"),
+        }
+    )
+    config.data.past = 0
+    config.method.model = "cvae"
+    config.method.anneal = 0.5
+    config.optimiser.learning_rate = 0.005
+    config.seeds = 3
+    config.steps = 6_000
+    config.batch_size = 250
+    return config
