@@ -1,6 +1,6 @@
 """Table 8 of CVAE-dims over r and d, which the paper does not have.
 
-    python -m mdvae.sweep --config configs/table8_sizes.py
+python -m mdvae.sweep --config configs/table8_sizes.py
 """
 
 from ml_collections import ConfigDict

@@ -2,8 +2,8 @@
 
     python -m mdvae.sweep --config configs/theorem3.py
 
-Theory for gamma -> 0, per predicted point: with separate weights 2 nelbo = (d - r) log gamma + O(1);
-with a prior that is the encoder itself it is bounded below, so that it does not fall with gamma.
+Theory for gamma -> 0, per predicted point: with separate weights 2 nelbo = (d - r) log gamma +
+O(1); with a prior that is the encoder itself it is bounded below, so that it does not fall.
 Published: the theorem alone.
 """
 

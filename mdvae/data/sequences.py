@@ -97,7 +97,9 @@ def autocorrelation(ar: Any, ma: Any, lags: int) -> np.ndarray:
     """Of a stationary ARMA process at lags 0 to `lags`, [lags + 1], from its impulse response."""
     # The response falls geometrically; where it is cut no root within 0.999 of the circle has 1e-8.
     response = arma(np.eye(1, 20_000 + lags)[0], ar, ma)
-    covariance = np.array([response[lag:] @ response[: response.size - lag] for lag in range(lags + 1)])
+    covariance = np.array(
+        [response[lag:] @ response[: response.size - lag] for lag in range(lags + 1)]
+    )
     return covariance / covariance[0]
 
 
@@ -169,7 +171,7 @@ def _check(settings: Any, named: Named) -> None:
         )
     if settings.evaluation == REPEATED and settings.n_eval > settings.n_train:
         raise ConfigError(
-            f"{named('n_eval')}: {settings.n_eval} is not usable where the innovations of training"
+            f"data.n_eval: {settings.n_eval} is not usable where the innovations of training"
             f" are repeated; it must be n_train = {settings.n_train} or less"
         )
 

@@ -164,7 +164,6 @@ class Model(NamedTuple):
             x = x + scale * jax.random.normal(key_x, x.shape)
         return self._rows(x)
 
-
     def roll_out(
         self,
         points: int,

@@ -48,11 +48,15 @@ np.savez(
     images=np.random.default_rng(1).integers(0, 256, (180, 8, 8, 2), np.uint8),
     labels=np.arange(180) % 3,
 )
+# And sequences of four points.
+np.save(FOLDER / "sequences.npy", np.random.default_rng(2).normal(3.0, 0.2, (90, 4, 5)))
 # Small values for fields that kinds may have.
 FIELDS = {"n_train": 120, "n_eval": 60, "hidden": (6, 5), "t": 2}
 FIELDS |= {"channels": 2, "dense": 5, "scales": 2}
+FIELDS |= {"length": 3, "past": 1}
 OWN_FIELDS = {
     "array": {"path": str(FOLDER / "x.npy")},
+    "sequence_array": {"path": str(FOLDER / "sequences.npy")},
     "images": {"dataset": "file", "path": str(FOLDER / "images.npz"), "n_train": 0},
 }
 # Choices that make other programs; each is a case of its own beside the defaults.
@@ -61,11 +65,16 @@ VARIANTS = {
     "mlp": [{}, {"prior": "learned", "attention": True}],
     "resnet": [{"pooling": "flatten"}, {"prior": "learned", "attention": True}],
     "infogan": [{"spectral": True, "covariance": "full", "gamma": "closed"}],
+    "lstm": [
+        {},
+        {"model": "cvae", "past": 0, "prior": "shared", "shared_updates": "twice"},
+    ],
     "scale_blocks": [{"precision": "bfloat16", "gamma": "own_rate"}],
 }
 FOR_IMAGES = {
     name for name in NETWORKS.names() if issubclass(NETWORKS.find(name).settings, ImageNetworks)
 }
+OF_SEQUENCES = {"sequences", "sequence_array"}
 STEPS, BATCH = 12, 30
 
 
@@ -93,6 +102,8 @@ def all_cases():
     for names in itertools.product(*kinds):
         if not FOR_IMAGES.isdisjoint(names) and "images" not in names:
             continue
+        if ("lstm" in names) != (not OF_SEQUENCES.isdisjoint(names)):
+            continue
         for several in itertools.product(*(VARIANTS.get(name, [{}]) for name in names)):
             changes = {k: v for each in several for k, v in each.items()}
             conditional = changes.get("model") == "cvae"
@@ -106,7 +117,9 @@ def all_cases():
                 continue  # the same as on "manifold"
             if "resnet" in names and conditional != ("prior" in changes):
                 continue  # one VAE and one CVAE, with all that they can have
-            if not conditional and {"infogan", "scale_blocks"} & set(names):
+            if "sequence_array" in names and "prior" in changes:
+                continue  # seen on the other sequences
+            if not conditional and {"infogan", "scale_blocks", "lstm"} & set(names):
                 continue  # a CVAE has all and more
             words = [*names, *(f"{k}={v}" for k, v in changes.items())]
             found["-".join(words)] = (*names, changes)
@@ -149,8 +162,9 @@ def make_batch(cell, sizes, n):
         table = jax.tree.map(lambda column: column[0], stack_tables([table]))
     made = dict(kind.make(law, table, n, "train", None))
     if not kind.traced and units_of(cell) is not OWN:
-        rows = np.moveaxis(made["x"], kind.sample_axis, 0)
-        made["x"] = np.moveaxis(to_networks(units_of(cell), rows), 0, kind.sample_axis)
+        for name in made.keys() & set(kind.in_units):
+            rows = np.moveaxis(made[name], kind.sample_axis, 0)
+            made[name] = np.moveaxis(to_networks(units_of(cell), rows), 0, kind.sample_axis)
     return kind.seen({k: jnp.asarray(made[k]) for k in kind.shapes(sizes)})
 
 

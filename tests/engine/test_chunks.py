@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mdvae.data.base import EPOCH, FEATURE_MAJOR, WINDOW, DataKind, DataSizes
+from mdvae.data.base import EPOCH, FEATURE_MAJOR, TURN, WINDOW, DataKind, DataSizes
 from mdvae.data.keys import purpose_key
 from mdvae.engine.chunks import block_length, leading, loop_classes
 from mdvae.engine.ensemble import run_mesh, split_runs, take_runs
@@ -107,6 +107,7 @@ KINDS = {
     "epoch_rows": numbered_data(EPOCH, 0),
     "epoch_columns": numbered_data(EPOCH, FEATURE_MAJOR),
     "window_rows": numbered_data(WINDOW, 0),
+    "turn_rows": numbered_data(lambda settings: TURN, 0),
 }
 
 
@@ -286,6 +287,15 @@ def test_windows_of_data_made_on_the_host_go_around():
             np.testing.assert_array_equal(found["kappa1-d1", seed]["x"][i, :, 0], places)
             starts.append(start)
     assert max(starts) > N - BATCH
+
+
+def test_samples_in_turn_are_the_same_for_all_seeds_and_fill_the_last_batch_of_an_epoch():
+    found = seen_by(recording("turn_rows"), (4, 7))
+    starts = [BATCH * (i % 5) for i in range(STEPS)]
+    places = (np.array(starts)[:, None] + np.arange(BATCH)) % N
+    assert set(places[:5].ravel()) == set(range(N))
+    for seen in found.values():
+        np.testing.assert_array_equal(seen["x"][..., 0], places)
 
 
 def test_leading_parts():

@@ -48,7 +48,9 @@ class Drawn(NamedTuple):
 def _cells(view: View) -> list[Cell]:
     """Cells of sequences with a trained model, whose gamma is learned."""
     seed = view.run.config.seed
-    done = {row["cell"] for row in view.run.results if row["seed"] == seed and row["status"] == "ok"}
+    done = {
+        row["cell"] for row in view.run.results if row["seed"] == seed and row["status"] == "ok"
+    }
     return [
         cell
         for cell in view.run.cells
