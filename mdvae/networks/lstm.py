@@ -1,8 +1,9 @@
 """Networks kind "lstm": recurrent encoder, prior and decoder of a sequential CVAE.
 
-CVAE-dims, Sections 3.3 and 4.6. Point l of a sequence has a latent z_l: the encoder reads the points
-up to x_l, the prior and the decoder those before it. Flax's cells are samples-first; all else is
-feature-major, z with points and samples in one axis, points first: [kappa, points * samples].
+CVAE-dims, Sections 3.3 and 4.6. Point l of a sequence has a latent z_l: the encoder reads the
+points up to x_l, the prior and the decoder those before it. Flax's cells are samples-first; all
+else is feature-major, z with points and samples in one axis, points first: [kappa, points *
+samples].
 """
 
 import dataclasses
@@ -63,7 +64,7 @@ def _uniform(bound: float, key: jax.Array, shape: Sequence[int], dtype: Any) -> 
 
 
 class Recurrent(nn.Module):
-    """x_TDB -> what is known before and after each point, [T + 1, width, B]; before the first, 0."""
+    """x_TDB -> states after none (0), the first, ... and all of the points, [T + 1, width, B]."""
 
     hidden: tuple[int, ...]
 
@@ -73,7 +74,7 @@ class Recurrent(nn.Module):
         before_BH = jnp.zeros((batch, self.hidden[-1]), x_TDB.dtype)
         if length == 0:
             return before_BH.T[None]
-        h_TBH = jnp.moveaxis(x_TDB, 1, 2)
+        h_TBH: Any = jnp.moveaxis(x_TDB, 1, 2)
         for width in self.hidden:
             init = partial(_uniform, width**-0.5)
             cell = nn.OptimizedLSTMCell(
@@ -166,8 +167,12 @@ def lstm_networks(settings: Any, sizes: Sizes) -> Networks:
             params["prior"] = gaussian.init(key_prior, x_TDB)["params"]
         return params, {}
 
+    def of_points(params: Params, x_TDB: jax.Array) -> Diagonal:
+        found: Any = gaussian.apply({"params": params}, x_TDB)
+        return found
+
     def encode(params: Params, stats: Stats, batch: Batch, _: bool) -> tuple[Posterior, Stats]:
-        return Diagonal(*gaussian.apply({"params": params["encoder"]}, all_points(batch))), stats
+        return of_points(params["encoder"], all_points(batch)), stats
 
     def decode(
         params: Params, stats: Stats, z_KB: jax.Array, batch: Batch, _: bool
@@ -176,8 +181,7 @@ def lstm_networks(settings: Any, sizes: Sizes) -> Networks:
         return jnp.asarray(x_hat), stats
 
     def prior(params: Params, batch: Batch) -> Diagonal:
-        own = params["encoder" if settings.prior == SHARED else "prior"]
-        return Diagonal(*gaussian.apply({"params": own}, before(batch)))
+        return of_points(params["encoder" if settings.prior == SHARED else "prior"], before(batch))
 
     is_twice = settings.prior == SHARED and settings.shared_updates == TWICE
     return Networks(
@@ -194,8 +198,8 @@ def _check(cell: Cell, named: Named) -> None:
     settings: Any = cell.networks
     if not cell.sizes.points:
         raise ConfigError(
-            f"networks.kind: {settings.kind!r} has no use for data.kind {cell.data.kind!r}; it needs"
-            " sequences"
+            f"networks.kind: {settings.kind!r} has no use for data.kind {cell.data.kind!r}; it"
+            " needs sequences"
         )
     if not settings.hidden:
         raise ConfigError(f"{named('hidden')}: () is not usable; give a layer, as (32,)")

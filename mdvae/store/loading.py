@@ -261,11 +261,8 @@ class LoadedRun:
             raise ValueError(f"stretches: {found.name} is of no sequences")
         kind = DATA.find(found.data.kind)
         own = dataclasses.replace(found.data, length=points, past=0)
-        whole = dataclasses.replace(
-            found, data=own, sizes=found.sizes._replace(past=0, points=points)
-        )
-        law, table = kind.law([own], whole.sizes), kind.table(own, seed)
-        made = kind.make(law, table, n * points, purpose, None)["x"]
+        law = kind.law([own], found.sizes._replace(past=0, points=points))
+        made = kind.make(law, kind.table(own, seed), n * points, purpose, None)["x"]
         return np.moveaxis(np.asarray(made), kind.sample_axis, 0)[::points][:n]
 
     def batch(

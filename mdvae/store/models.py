@@ -88,8 +88,8 @@ class Model(NamedTuple):
         """
         if self.cell.sizes.points:
             raise ValueError(
-                f"decode: {self.cell.name} is of sequences, whose points need those before them; use"
-                " roll_out"
+                f"decode: {self.cell.name} is of sequences, whose points need those before them;"
+                " use roll_out"
             )
         batch = self._batch(len(z), c=c)
         z = _checked("z", z, (self.cell.sizes.kappa,), len(z))

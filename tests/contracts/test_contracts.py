@@ -56,7 +56,8 @@ FIELDS |= {"channels": 2, "dense": 5, "scales": 2}
 FIELDS |= {"length": 3, "past": 1}
 OWN_FIELDS = {
     "array": {"path": str(FOLDER / "x.npy")},
-    "sequence_array": {"path": str(FOLDER / "sequences.npy")},
+    "sequence_array": {"path": str(FOLDER / "sequences.npy"), "n_eval": 0.3},
+    "lstm": {"hidden": (5,)},
     "images": {"dataset": "file", "path": str(FOLDER / "images.npz"), "n_train": 0},
 }
 # Choices that make other programs; each is a case of its own beside the defaults.
@@ -90,7 +91,8 @@ def case_config(data, method, networks, optimiser, changes):
         for name, axes in (("small", SMALL), ("large", LARGE))
     }
     for section in kinds:
-        for name, value in {**FIELDS, **OWN_FIELDS.get(data, {}), **changes}.items():
+        own = {**OWN_FIELDS.get(data, {}), **OWN_FIELDS.get(networks, {})}
+        for name, value in {**FIELDS, **own, **changes}.items():
             if name in config[section]:
                 config[section].update({name: value})
     return config
@@ -165,7 +167,14 @@ def make_batch(cell, sizes, n):
         for name in made.keys() & set(kind.in_units):
             rows = np.moveaxis(made[name], kind.sample_axis, 0)
             made[name] = np.moveaxis(to_networks(units_of(cell), rows), 0, kind.sample_axis)
-    return kind.seen({k: jnp.asarray(made[k]) for k in kind.shapes(sizes)})
+
+    def padded(x, shape):
+        wanted = list(shape)
+        wanted.insert(kind.sample_axis % x.ndim, n)
+        return jnp.pad(x, [(0, m - k) for k, m in zip(x.shape, wanted, strict=True)])
+
+    # What is made on the host is padded by the engine.
+    return kind.seen({k: padded(jnp.asarray(made[k]), s) for k, s in kind.shapes(sizes).items()})
 
 
 def cut(batch, shapes, axis):

@@ -82,7 +82,7 @@ def test_params_given_twice_take_two_steps_of_their_own_count():
     expected = {name: np.asarray(leaf, np.float64) for name, leaf in params.items()}
     moments = {name: [0.0, 0.0, 0] for name in params}
     for step in range(4):
-        grads = jax.tree.map(lambda leaf: leaf * (step + 1.0), own)
+        grads = jax.tree.map(lambda leaf, n=step: leaf * (n + 1.0), own)
         for name, times in (("a", 2), ("b", 1)):
             g, moment = np.asarray(grads[name], np.float64), moments[name]
             for _ in range(times):
@@ -150,7 +150,7 @@ def test_roll_outs_are_made_point_by_point():
     [
         (
             lambda m: m.roll_out(2, 4),
-            r"past: shape \(4, 0, 5\) is not usable; it must be \(4, 2 or",
+            r"past: shape \(4, 0, 5\) is not usable; it must be \(4, 2",
         ),
         (lambda m: m.roll_out(2, 4, np.ones((4, 1, 5))), "it must be"),
         (lambda m: m.roll_out(2, 4, np.ones((3, 2, 5))), "it must be"),

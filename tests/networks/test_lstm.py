@@ -1,4 +1,4 @@
-"""Recurrent networks: against LSTMs in NumPy, causality, the shared prior, numbers of parameters."""
+"""Recurrent networks: against LSTMs in NumPy, causality, the shared prior, sizes."""
 
 import jax
 import jax.numpy as jnp

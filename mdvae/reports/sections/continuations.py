@@ -48,9 +48,8 @@ class Drawn(NamedTuple):
 def _cells(view: View) -> list[Cell]:
     """Cells of sequences with a trained model, whose gamma is learned."""
     seed = view.run.config.seed
-    done = {
-        row["cell"] for row in view.run.results if row["seed"] == seed and row["status"] == "ok"
-    }
+    sound = [row for row in view.run.results if row["status"] == "ok"]
+    done = {row["cell"] for row in sound if row["seed"] == seed}
     return [
         cell
         for cell in view.run.cells

@@ -3,7 +3,8 @@
 With shared weights the loss is bounded below; with separate ones it falls as (d - r) log gamma.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -72,7 +73,7 @@ def _row(view: View, shared: Cell, separate: Cell) -> Row:
     return row
 
 
-def _times(row: Row) -> str:
+def _times(row: Mapping[str, Any]) -> str:
     """A geometric mean with its interval."""
     found = row["ratio"]
     text = number(float(np.exp(found.mean)))
@@ -160,7 +161,7 @@ def _slopes(view: View) -> list[Row]:
     for name, pair in _ladders(view).items():
         for is_shared, cells in pair.items():
             levels, curves = _curve(view, cells)
-            slopes = [fit_slope(levels[:LEAST], curve[:LEAST]) for curve in curves]
+            slopes = [float(fit_slope(levels[:LEAST], curve[:LEAST])) for curve in curves]
             left = theory.dimension(cells[0])
             falls = "–" if left is None else f"{cells[0].sizes.d - left:g}"
             rows.append(
