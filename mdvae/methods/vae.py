@@ -265,6 +265,11 @@ def _check(cell: Cell, named: Named) -> None:
             f"{named('gamma_rate')}: {own.gamma_rate:g} has no effect with gamma {own.gamma!r}; it"
             f" must be 1, or gamma {OWN_RATE!r}"
         )
+    if own.gamma == CLOSED and "log_gamma_init" in dict(cell.point):
+        raise ConfigError(
+            f"{named('log_gamma_init')}: {own.log_gamma_init:g} has no effect with gamma"
+            f" {CLOSED!r}; remove the axis, or set gamma to {ADAM!r} or {OWN_RATE!r}"
+        )
     if own.log_gamma is not None and not own.anneal and "log_gamma_init" in dict(cell.point):
         raise ConfigError(
             f"{named('log_gamma_init')}: has no effect beside log_gamma, which is held from the"
