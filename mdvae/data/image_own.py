@@ -130,7 +130,13 @@ def read_own(path: Path) -> Images:
     x = x if x.ndim == 4 else x[..., None]
     if not labels:
         return Images(x, None)
-    return Images(x, check_labels(path, labels[0], MOST_CLASSES, "data.path"))
+    y = check_labels(path, labels[0], MOST_CLASSES, "data.path")
+    # A number that no image has would be a class of its own.
+    missing = np.setdiff1d(np.arange(y.max()), y)
+    if missing.size:
+        what = f"has the label {y.max()} and no label {missing[0]}"
+        raise refusal(path, what, "number the labels from 0 on, without gaps")
+    return Images(x, y)
 
 
 def load_own(path: Path) -> tuple[Images, str]:
