@@ -247,8 +247,8 @@ def _check(cell: Cell, named: Named) -> None:
     own: Any = cell.method
     if own.model == "cvae" and cell.sizes.c == 0:
         raise ConfigError(
-            f"{named('model')}: 'cvae' has no effect on data without a condition, such as data.kind"
-            f" {cell.data.kind!r}; it must be 'vae'"
+            f"{named('model')}: 'cvae' has no effect: these data have no condition; it must be"
+            " 'vae'"
         )
     if own.anneal and own.log_gamma is None:
         raise ConfigError(

@@ -266,6 +266,10 @@ def test_enough_images_are_held_out_and_left(n_eval, rows):
             "data.by_class: 'celeba' has no labels; it must be False",
         ),
         (
+            {"dataset": "celeba", "model": "cvae"},
+            "method.model: 'cvae' has no effect: these data have no condition; it must be 'vae'",
+        ),
+        (
             {"pixels": "grey"},
             "data.pixels: 'grey' is not usable; it must be one of unit, shifted",
         ),
