@@ -7,7 +7,7 @@ form of configs/table2.py. It shows what a report on images has: reconstructions
 latent changes, and the encoder's variances beside those that the decoder's Jacobian makes best. AD
 on so few images need not be that on the whole sets, which launch/get_data.sh gets for table2.py.
 
-Run time: under two minutes on a 2-core CPU.
+Run time: about two minutes on a 2-core CPU.
 """
 
 from ml_collections import ConfigDict

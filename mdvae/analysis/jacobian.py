@@ -18,7 +18,7 @@ import numpy as np
 from mdvae.data.base import Batch, PyTree
 from mdvae.methods import distributions
 from mdvae.methods.base import networks_of
-from mdvae.networks.base import Full
+from mdvae.networks.base import Full, depends_on_others
 from mdvae.networks.convolutions import by_compiler
 from mdvae.settings.grid import Sizes
 from mdvae.settings.registry import DATA, NETWORKS
@@ -61,7 +61,7 @@ class Identity(NamedTuple):
 
 def can_be_differentiated(model: Model) -> bool:
     """Whether images are decoded one by one: not by the statistics of the batch they are in."""
-    return model.cell.value("evaluation") != "batch" and "log_gamma" in model.params
+    return not depends_on_others(model.cell) and "log_gamma" in model.params
 
 
 def _condition(model: Model, c: np.ndarray | None) -> Batch:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mdvae.data.arrays import SPLIT_SEED
 from mdvae.data.files import (
     FORMATS,
     LEAST_ROWS,
@@ -129,13 +130,38 @@ def read_own(path: Path) -> Images:
     x = x if x.ndim == 4 else x[..., None]
     if not labels:
         return Images(x, None)
-    return Images(x, check_labels(path, labels[0], MOST_CLASSES, "data.path"))
+    y = check_labels(path, labels[0], MOST_CLASSES, "data.path")
+    # A number that no image has would be a class of its own.
+    missing = np.setdiff1d(np.arange(y.max()), y)
+    if missing.size:
+        what = f"has the label {y.max()} and no label {missing[0]}"
+        raise refusal(path, what, "number the labels from 0 on, without gaps")
+    return Images(x, y)
 
 
 def load_own(path: Path) -> tuple[Images, str]:
     """What `read_own` gives and a hash of it; kept for the next call."""
     facts = path.stat() if path.is_file() else None
     return _read_own(path, *((facts.st_mtime_ns, facts.st_size) if facts else (0, 0)))
+
+
+def load_side(path: Path, content: str, held: int, split: str) -> Images:
+    """The images of one side, of which "eval" has as many as are held out; uint8 or float32.
+
+    Raises:
+        ConfigError: where their hash is not that with which a run began.
+    """
+    images, found = load_own(path)
+    if found != content:
+        raise ConfigError(
+            f"data.path: the images in {path} are not those that this run was begun with; restore"
+            " them, or begin another run"
+        )
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(images.x))
+    mine = order[:held] if split == "eval" else order[held:]
+    x = images.x[mine]
+    x = x if x.dtype == np.uint8 else x.astype(np.float32)
+    return Images(x, None if images.y is None else images.y[mine])
 
 
 @functools.lru_cache(maxsize=2)

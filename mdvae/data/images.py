@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from mdvae.data.arrays import SPLIT_SEED
 from mdvae.data.base import EPOCH, Batch, DataKind, DataSizes
 from mdvae.data.files import LEAST_ROWS
 from mdvae.data.image_files import Images as Read
-from mdvae.data.image_own import load_own
+from mdvae.data.image_own import load_own, load_side
 from mdvae.data.image_sources import NAMED, load
 from mdvae.settings.fields import FOUND as FOUND_ROLE
 from mdvae.settings.fields import (
@@ -193,48 +192,48 @@ def _check(settings: Images, named: Named) -> None:
 
 
 def _read(settings: Images, table: Table, split: str) -> Read:
-    """All images of one side.
-
-    Raises:
-        ConfigError: where there are none, or a user's own are not those that a run began with.
-    """
+    """All images of one side; see `load` and `load_side`."""
     if table.dataset != OWN_FILE:
         return load(table.dataset, settings.dir, split)
-    images, content = load_own(Path(settings.path))
-    if content != table.content:
+    return load_side(Path(settings.path), table.content, _counts(settings)[1], split)
+
+
+def _rows_of_class(settings: Images, y: Any, label: int) -> np.ndarray:
+    """Places of the test images of a class that are evaluated on, by the labels y [n] of all.
+
+    Raises:
+        ConfigError: where these are too few.
+    """
+    rows = np.flatnonzero(y == label)
+    if settings.dataset != OWN_FILE:
+        # As many of each class and data set, so that one program serves all.
+        rows = rows[: int(EVEN_SHARE * _samples(settings)[1] / _classes(settings))]
+    if len(rows) < LEAST_EVALUATED:
         raise ConfigError(
-            f"data.path: the images in {settings.path} are not those that this run was begun with;"
-            " restore them, or begin another run"
+            f"data.n_eval: {settings.n_eval:g} leaves {len(rows)} images of class {label} of"
+            f" {settings.dataset!r}; it must leave {LEAST_EVALUATED} or more of each"
         )
-    held = _counts(dataclasses.replace(settings, dataset=OWN_FILE))[1]
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(images.x))
-    mine = order[:held] if split == "eval" else order[held:]
-    x = images.x[mine]
-    x = x if x.dtype == np.uint8 else x.astype(np.float32)
-    return Read(x, None if images.y is None else images.y[mine])
+    return rows
 
 
 def _make(law: Any, table: Table, n: int, split: str, part: int | None) -> dict[str, np.ndarray]:
     """Up to n images [n, h, w, channels] of one side, and of one class where `part` is one.
 
     Raises:
-        ConfigError: see `_read`; and where too few images of a class are evaluated on.
+        ConfigError: see `load`, `load_side`, and `_rows_of_class`, the latter before training too.
     """
     settings = dataclasses.replace(law[0], dataset=table.dataset)
     x, y = _read(settings, table, split)
     if split == "eval":
-        count = _samples(settings)[1]
-        of_class = part is not None and settings.by_class and y is not None
-        rows = np.flatnonzero(y == part) if of_class else np.arange(count)
-        if of_class and settings.dataset != OWN_FILE:
-            # As many of each class and data set, so that one program serves all.
-            rows = rows[: int(EVEN_SHARE * count / _classes(settings))]
-        if of_class and len(rows) < LEAST_EVALUATED:
-            raise ConfigError(
-                f"data.n_eval: {settings.n_eval:g} leaves {len(rows)} images of class {part} of"
-                f" {table.dataset!r}; it must leave {LEAST_EVALUATED} or more of each"
-            )
+        rows = np.arange(_samples(settings)[1])
+        if part is not None and settings.by_class and y is not None:
+            rows = _rows_of_class(settings, y, part)
         x, y = x[rows], None if y is None else y[rows]
+    elif settings.by_class:
+        # What is wrong with the evaluation is said before hours of training, not after.
+        labels = _read(settings, table, "eval").y
+        for k in range(_classes(settings)):
+            _rows_of_class(settings, labels, k)
     x, y = x[:n], None if y is None else y[:n]
     if split == "eval" and settings.pixels == SHIFTED:
         x = np.float32(0.001) + np.float32(0.998) * _in_unit(x)

@@ -14,6 +14,7 @@ from mdvae.engine.datasets import data_tables
 from mdvae.engine.ensemble import Placement, find_shared, looped, split_runs
 from mdvae.methods.base import Method
 from mdvae.methods.padding import padded_shapes
+from mdvae.networks.base import depends_on_others
 from mdvae.settings.grid import Group, Run
 
 # Evaluation is cut into pieces down to this many samples.
@@ -124,7 +125,9 @@ def place_runs(
     n_eval = kind_of(group).samples(group.cells[0].data)[1]
     piece = n_eval
     need = needs(group, method, piece)
-    while piece > LEAST_PIECE and need.score > max(need.step, budget // 2):
+    # What memory there is must not decide by whose statistics samples are evaluated.
+    is_whole = depends_on_others(group.cells[0])
+    while not is_whole and piece > LEAST_PIECE and need.score > max(need.step, budget // 2):
         piece = -(-piece // 2)
         need = need._replace(score=score_bytes(group, piece))
     placements, total = split_runs(runs, 1, n_devices), 0

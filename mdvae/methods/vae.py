@@ -262,8 +262,8 @@ def _check(cell: Cell, named: Named) -> None:
     own: Any = cell.method
     if own.model == "cvae" and cell.sizes.c == 0 and cell.sizes.points < 2:
         raise ConfigError(
-            f"{named('model')}: 'cvae' has no effect on data without a condition, such as data.kind"
-            f" {cell.data.kind!r}; it must be 'vae'"
+            f"{named('model')}: 'cvae' has no effect: these data have no condition; it must be"
+            " 'vae'"
         )
     if own.anneal and own.log_gamma is None:
         raise ConfigError(
@@ -279,6 +279,11 @@ def _check(cell: Cell, named: Named) -> None:
         raise ConfigError(
             f"{named('gamma_rate')}: {own.gamma_rate:g} has no effect with gamma {own.gamma!r}; it"
             f" must be 1, or gamma {OWN_RATE!r}"
+        )
+    if own.gamma == CLOSED and "log_gamma_init" in dict(cell.point):
+        raise ConfigError(
+            f"{named('log_gamma_init')}: {own.log_gamma_init:g} has no effect with gamma"
+            f" {CLOSED!r}; remove the axis, or set gamma to {ADAM!r} or {OWN_RATE!r}"
         )
     if own.log_gamma is not None and not own.anneal and "log_gamma_init" in dict(cell.point):
         raise ConfigError(

@@ -79,6 +79,8 @@ class NetworksKind(NamedTuple):
         check: (cell, named) raises a ConfigError for settings that do not go together.
         reach: settings -> the least and the largest value that a decoder can have.
         loop: whether runs are better looped than vmapped on accelerators too.
+        together: settings -> whether what networks make of a sample depends on others evaluated
+            with it.
     """
 
     settings: type
@@ -86,6 +88,12 @@ class NetworksKind(NamedTuple):
     check: Callable[[Cell, Named], None] = _no_check
     reach: Callable[[Any], tuple[float, float]] = _everywhere
     loop: bool = False
+    together: Callable[[Any], bool] = lambda settings: False
+
+
+def depends_on_others(cell: Cell) -> bool:
+    """Whether what a cell's networks make of a sample depends on others evaluated with it."""
+    return NETWORKS.find(cell.networks.kind).together(cell.networks)
 
 
 def out_of_reach(cell: Cell) -> str:

@@ -236,7 +236,7 @@ def image_networks(
         arguments: tuple[Any, ...],
         train: bool,
     ) -> tuple[Any, Stats]:
-        by_batch = train or settings.evaluation == "batch"
+        by_batch = train or evaluated_together(settings)
         variables = {"params": params[name], STATS: stats[name]}
         if not train:
             return module(by_batch).apply(variables, *arguments), stats
@@ -289,3 +289,8 @@ def check_images(cell: Cell, named: Named, divisor: int) -> None:
 def unit_interval(settings: Any) -> tuple[float, float]:
     """What a sigmoid can have."""
     return 0.0, 1.0
+
+
+def evaluated_together(settings: Any) -> bool:
+    """Whether evaluation is by the statistics of the batch."""
+    return settings.evaluation == "batch"

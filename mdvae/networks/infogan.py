@@ -22,6 +22,7 @@ from mdvae.networks.images import (
     ImageNetworks,
     check_images,
     class_features,
+    evaluated_together,
     image_networks,
     unit_interval,
 )
@@ -126,5 +127,6 @@ NETWORKS.add(
         check=lambda cell, named: check_images(cell, named, 2**HALVINGS),
         reach=unit_interval,
         loop=True,
+        together=evaluated_together,
     ),
 )

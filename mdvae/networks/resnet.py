@@ -26,6 +26,7 @@ from mdvae.networks.images import (
     ImageNetworks,
     check_images,
     class_features,
+    evaluated_together,
     image_networks,
     unit_interval,
 )
@@ -157,5 +158,13 @@ def _check(cell: Cell, named: Named) -> None:
 
 
 NETWORKS.add(
-    "resnet", NetworksKind(settings=ResNet, make=make, check=_check, reach=unit_interval, loop=True)
+    "resnet",
+    NetworksKind(
+        settings=ResNet,
+        make=make,
+        check=_check,
+        reach=unit_interval,
+        loop=True,
+        together=evaluated_together,
+    ),
 )

@@ -24,6 +24,7 @@ from mdvae.networks.images import (
     ImageNetworks,
     check_images,
     class_features,
+    evaluated_together,
     image_networks,
     unit_interval,
 )
@@ -155,5 +156,6 @@ NETWORKS.add(
         check=lambda cell, named: check_images(cell, named, 1),
         reach=unit_interval,
         loop=True,
+        together=evaluated_together,
     ),
 )

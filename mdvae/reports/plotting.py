@@ -151,12 +151,21 @@ def plot_ad(
         axes.plot(*zip(*paper, strict=True), "kx", markersize=7, zorder=5, label=name)
 
 
+def legend_above(figure: Figure, panels: Sequence[Axes]) -> None:
+    """As `legend_below`, but over the panels, where what they share along x is said below."""
+    _legend(figure, panels, "outside upper center", numbered=False)
+
+
 def legend_below(figure: Figure, panels: Sequence[Axes], numbered: bool = False) -> None:
     """One legend of all panels, under them, in as many columns as the figure is wide for.
 
     Args:
         numbered: labels that end in "= number" are ordered by it, before others.
     """
+    _legend(figure, panels, "outside lower center", numbered)
+
+
+def _legend(figure: Figure, panels: Sequence[Axes], place: Any, numbered: bool) -> None:
     found: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -169,7 +178,7 @@ def legend_below(figure: Figure, panels: Sequence[Axes], numbered: bool = False)
     figure.legend(
         [found[label] for label in labels],
         labels,
-        loc="outside lower center",
+        loc=place,
         ncols=max(1, min(room, len(labels))),
     )
 

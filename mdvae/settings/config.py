@@ -161,12 +161,14 @@ def _steps_of(top: Mapping[str, Any], data: Section, grids: Mapping[str, Axes]) 
                 point = dict(zip(own, values, strict=True))
                 n_train, _ = DATA.find(kind).samples(dataclasses.replace(settings, **point))
                 lengths |= {n_train // batch_size for batch_size in batch_sizes}
+    # A cell without a single batch is refused when it is made, and there it is said why.
+    lengths = {length for length in lengths if length > 0}
     if len(lengths) > 1:
         steps = " and ".join(map(str, sorted(lengths)))
         raise ConfigError(
             f"epochs: {top['epochs']} is not usable where epochs have {steps} steps; set steps"
         )
-    return top["epochs"] * max(1, *lengths)
+    return top["epochs"] * max(lengths, default=1)
 
 
 def from_json(values: Mapping[str, Any]) -> SweepConfig:

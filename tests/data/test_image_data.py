@@ -146,13 +146,16 @@ def test_classes_are_parts_of_the_test_set(n_eval):
         np.testing.assert_array_equal(part["x"], mixed["x"][rows][: len(part["x"])])
 
 
-def test_classes_of_a_few_images_are_refused():
-    with pytest.raises(ConfigError) as caught:
-        made(settings_of(n_eval=50, by_class=True), "eval", part=3)
-    assert str(caught.value) == (
-        "data.n_eval: 50 leaves 4 images of class 3 of 'mnist_sample'; it must leave 20 or"
-        " more of each"
+@pytest.mark.parametrize(("split", "part"), [("train", None), ("eval", 0)])
+def test_classes_of_a_few_images_are_refused_before_training_too(path, split, part):
+    few = (
+        (settings_of(n_eval=50, by_class=True), "50 leaves 4 images of class 0 of 'mnist_sample'"),
+        (own(path, n_eval=45, by_class=True), "45 leaves 15 images of class 0 of 'file'"),
     )
+    for settings, what in few:
+        with pytest.raises(ConfigError) as caught:
+            made(settings, split, part=part)
+        assert str(caught.value) == f"data.n_eval: {what}; it must leave 20 or more of each"
 
 
 def test_cells_of_one_program_may_have_different_data_sets():
@@ -261,6 +264,10 @@ def test_enough_images_are_held_out_and_left(n_eval, rows):
         (
             {"dataset": "celeba", "by_class": True},
             "data.by_class: 'celeba' has no labels; it must be False",
+        ),
+        (
+            {"dataset": "celeba", "model": "cvae"},
+            "method.model: 'cvae' has no effect: these data have no condition; it must be 'vae'",
         ),
         (
             {"pixels": "grey"},

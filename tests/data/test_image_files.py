@@ -322,6 +322,14 @@ NAMES = "name its images 'images' or 'x' and their labels, if there are any, 'la
         ),
         (with_(y=OWN_LABELS + 0.0), "has labels of type float64; they must be whole numbers"),
         (with_(y=OWN_LABELS - 1), "has the label -1; labels must be 0 to 999"),
+        (
+            with_(y=OWN_LABELS + 1),
+            "has the label 4 and no label 0; number the labels from 0 on, without gaps",
+        ),
+        (
+            with_(y=np.where(OWN_LABELS < 2, OWN_LABELS, OWN_LABELS + 3)),
+            "has the label 6 and no label 2; number the labels from 0 on, without gaps",
+        ),
         (with_(y=OWN_LABELS * 10**9), "has the label 3000000000; labels must be 0 to 999"),
     ],
 )

@@ -49,6 +49,14 @@ def test_evaluation_is_cut_where_it_needs_the_most(tiny):
     assert place_runs(made.group, made.method, made.placements[0].slots, 2, 1).piece == 300
 
 
+@pytest.mark.parametrize(("evaluation", "piece"), [("running", 200), ("batch", 400)])
+def test_samples_that_depend_on_each_other_are_evaluated_at_once(tiny, evaluation, piece):
+    fields = {"channels": 1, "dense": 2, "n_train": 400, "n_eval": 400, "evaluation": evaluation}
+    made = set_up(tiny({"kappa": (2,)}, data="images", networks="resnet", seeds=1, **fields))
+    plan = place_runs(made.group, made.method, made.placements[0].slots, 2, 1)
+    assert plan.piece == piece
+
+
 def test_a_longer_data_set_and_more_runs_need_more(tiny):
     made = set_up(tiny(GRID))
     need = needs(made.group, made.method, 200)

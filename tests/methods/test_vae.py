@@ -330,6 +330,10 @@ def test_gamma_is_learned_as_its_name_says(tiny, quick_compilation, gamma):
     ("fields", "message"),
     [
         (
+            {"method.gamma": "closed", "grid": {**SIZES, "log_gamma_init": (-1.0, 0.0)}},
+            "^grid.log_gamma_init: -1 has no effect with gamma 'closed'; remove the axis, or set",
+        ),
+        (
             {"method.gamma": "closed", "method.log_gamma": -2.0},
             "^method.gamma: 'closed' has no effect where log_gamma is held; it must be 'adam', or",
         ),
@@ -341,4 +345,4 @@ def test_gamma_is_learned_as_its_name_says(tiny, quick_compilation, gamma):
 )
 def test_ways_of_gamma_that_do_not_go_together_are_refused(tiny, fields, message):
     with pytest.raises(ConfigError, match=message):
-        make_cells(tiny(SIZES, **fields))
+        make_cells(tiny(**{"grid": SIZES, **fields}))

@@ -11,11 +11,12 @@ from mdvae.networks import infogan, resnet, scale_blocks
 from mdvae.networks.base import Diagonal, Full
 from mdvae.networks.convolutions import by_compiler
 from mdvae.networks.heads import GaussianHeads
-from mdvae.networks.images import BatchNorm, Conv, rounded
+from mdvae.networks.images import BatchNorm, Conv, ImageNetworks, rounded
 from mdvae.networks.layers import STATS, Linear
 from mdvae.settings.config import resolve
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Sizes, make_cells
+from mdvae.settings.registry import NETWORKS
 
 
 def counts(networks):
@@ -184,6 +185,17 @@ def test_bfloat16_is_what_the_compiler_multiplies_and_float32_what_it_adds():
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-2, atol=2e-2), gradient, wanted
     )
+
+
+def test_networks_say_whether_samples_depend_on_each_other():
+    kinds = {name: NETWORKS.find(name) for name in NETWORKS.names()}
+    of_images = {k: v for k, v in kinds.items() if issubclass(v.settings, ImageNetworks)}
+    assert set(of_images) == {"resnet", "infogan", "scale_blocks"}
+    for name, kind in of_images.items():
+        for evaluation in ("running", "batch"):
+            settings = kind.settings(kind=name, evaluation=evaluation)
+            assert kind.together(settings) == (evaluation == "batch")
+    assert not kinds["mlp"].together(kinds["mlp"].settings(kind="mlp"))
 
 
 def image_config(**changes):

@@ -15,7 +15,7 @@ from mdvae.reports.base import View
 from mdvae.reports.imaging import balanced, chosen, evaluated
 from mdvae.reports.mosaics import GAP, mosaic
 from mdvae.reports.sections.growth import counts_while_training, steps_of_epoch
-from mdvae.reports.sections.images import _rows_of, image_variances, traverse
+from mdvae.reports.sections.images import SECTION, _rows_of, image_variances, traverse
 from mdvae.settings.config import resolve
 from mdvae.store import rundir
 
@@ -117,6 +117,12 @@ def test_a_traversal_goes_through_the_code_of_one_image(view):
     variances = image_variances(found.images)
     assert variances[0] == pytest.approx(np.var(found.images[0], axis=0).mean(), rel=1e-5)
     assert image_variances(np.ones((2, 4, 3, 3, 1))).tolist() == [0.0, 0.0]
+
+
+def test_no_traversal_is_seen_by_its_own_statistics(view, monkeypatch):
+    monkeypatch.setattr("mdvae.reports.sections.images.depends_on_others", lambda cell: True)
+    names = [picture.file for picture in SECTION.pictures(view)]
+    assert names == ["reconstructions.png", "image_samples.png"]
 
 
 def test_rows_of_a_traversal_are_few_and_have_the_ends():

@@ -4,6 +4,7 @@ import csv
 import re
 from unittest import mock
 
+import matplotlib as mpl
 import pytest
 from conftest import tiny_dict
 from invented import invented_run
@@ -12,6 +13,9 @@ from runs import CONFIGS, run_report
 
 import mdvae
 from mdvae import cli
+from mdvae.reports.base import View
+from mdvae.reports.plotting import STYLE
+from mdvae.reports.sections import spectra
 from mdvae.settings.config import resolve
 from mdvae.store import rundir
 
@@ -158,6 +162,34 @@ def test_a_panel_of_what_is_not_done_yet_says_so(tmp_path, drawn):
         ("training.png", "nothing logged yet"),
     ):
         assert said_in(drawn[name]) == {why}
+
+
+IMAGES = {"data": "images", "n_train": 0, "n_eval": 0}
+
+
+@pytest.mark.parametrize("n_panels", [1, 2])
+@pytest.mark.parametrize(
+    ("grid", "fields", "expected"),
+    [({**SIZES, "r": (2, 3)}, {}, ["expected AD"]), ({"kappa": (4, 12)}, IMAGES, [])],
+)
+def test_what_panels_of_spectra_share_is_said_within_the_figure(
+    tmp_path, grid, fields, expected, n_panels
+):
+    """However few panels there are; and only of lines that are drawn."""
+    few = {axis: values[:n_panels] for axis, values in grid.items()}
+    path = invented_run(resolve(tiny_dict(few, **fields)), tmp_path / "w")
+    with mpl.rc_context(STYLE):
+        pictures = spectra.SECTION.pictures(View(mdvae.load_run(path)))
+        figures = {picture.file: picture.figure for picture in pictures}
+        for file, in_use in (("spectra.png", "threshold 0.05"), ("thresholds.png", "in use: 0.05")):
+            figure = figures[file]
+            figure.draw_without_rendering()
+            (legend,) = figure.legends
+            assert [text.get_text() for text in legend.get_texts()] == [in_use, *expected]
+            assert len([axes for axes in figure.axes if axes.get_visible()]) == n_panels
+            for each in (legend, *figure.texts):
+                box = each.get_window_extent()
+                assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
 
 
 def test_small_ratios_keep_their_digits(tmp_path):

@@ -316,6 +316,19 @@ def test_epochs_are_steps_over_whole_batches():
         resolve(config)
 
 
+def test_epochs_of_cells_that_cannot_be_are_left_to_their_own_refusal():
+    images = {"data": "images", "networks": "mlp", "n_train": 0, "epochs": 2}
+    cases = (
+        ({"dataset": ("mnist_sample", "file")}, r"^grid.dataset: 'file' is no value of an axis"),
+        ({"dataset": ("file",)}, r"^grid.dataset: 'file' is no value of an axis"),
+        ({"batch_size": (50, 2_000)}, r"^grid.batch_size: 2000 is more than n_train = 1600"),
+    )
+    for grid, message in cases:
+        config = resolve(tiny_dict({"kappa": (3,), **grid}, **images))
+        with pytest.raises(ConfigError, match=message):
+            make_cells(config)
+
+
 @given(section=st.sampled_from(list(SECTIONS)), value=st.text(min_size=1, max_size=4))
 def test_an_unknown_kind_is_refused_in_one_line(section, value):
     assume(value not in SECTIONS[section].names())  # it tries words that stand in the code

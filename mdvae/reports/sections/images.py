@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mdvae.analysis.jacobian import codes
+from mdvae.networks.base import depends_on_others
 from mdvae.networks.convolutions import by_compiler
 from mdvae.reports.base import Picture, Section, View
 from mdvae.reports.imaging import IMAGES, Shown, balanced, chosen, evaluated, is_of_images
@@ -166,18 +167,18 @@ def _pictures(view: View) -> list[Picture]:
     models = chosen(view)
     if not models:
         return []
-    of_shown = next((each for each in models if each.cell.name == view.shown.name), models[0])
+    # Decoded by the statistics of its images, a traversal would show its own effect on these.
+    alone = [each for each in models if not depends_on_others(each.cell)]
+    of_shown = [each for each in alone if each.cell.name == view.shown.name]
     # Applied to a few images without being compiled as a whole, networks are quickest so.
     with by_compiler():
-        figures = (
-            _draw_reconstructions(view, models),
-            _draw_samples(models),
-            _draw_traversals(view, of_shown),
-        )
-    return [
-        Picture(file, title, figure)
-        for (file, title), figure in zip(TITLES.items(), figures, strict=True)
-    ]
+        figures = {
+            "reconstructions.png": _draw_reconstructions(view, models),
+            "image_samples.png": _draw_samples(models),
+        }
+        for each in (of_shown or alone)[:1]:
+            figures["traversals.png"] = _draw_traversals(view, each)
+    return [Picture(file, TITLES[file], figure) for file, figure in figures.items()]
 
 
 SECTION = Section(

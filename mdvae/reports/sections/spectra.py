@@ -1,13 +1,13 @@
 """Spectra: the encoder's variances over the prior's, latent by latent."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mdvae.analysis import theory
@@ -18,6 +18,7 @@ from mdvae.reports.plotting import (
     colours_of,
     first_of,
     full_title,
+    legend_above,
     make_panels,
     say_why,
 )
@@ -29,6 +30,14 @@ from mdvae.store.loading import LoadedRun
 MATRIX_COLUMNS = 5
 # What is smaller would have less than two digits among four decimals.
 LEAST_IN_DECIMALS = 1e-3
+# Lines of the threshold and of what theory expects.
+IN_USE: dict[str, Any] = {"color": "tab:red", "linestyle": "--", "linewidth": 0.8}
+EXPECTED: dict[str, Any] = {
+    "color": "0.4",
+    "linestyle": ":",
+    "linewidth": 1.0,
+    "label": "expected AD",
+}
 
 
 def _tables(view: View) -> list[Table]:
@@ -101,30 +110,24 @@ def _pictures(view: View) -> list[Picture]:
 def _draw_spectra(view: View) -> Figure:
     """Sorted variance ratios of each cell, a line per seed."""
     shown, threshold = _parted(view.run)[:MAX_PANELS], view.run.config.analysis.ad_threshold
-    figure, panels = make_panels(len(shown), 2.1, 1.9, 5, sharey=True)
+    figure, panels = make_panels(len(shown), 2.1, 2.1, 5, sharey=True)
     panels[0].set_yscale("log")
-    handles = [
-        Line2D([], [], color="tab:red", linestyle="--", label=f"threshold {threshold:g}"),
-    ]
     for i, (axes, (cell, part)) in enumerate(zip(panels, shown, strict=True)):
         drawn = list(_seed_lines(view.run, cell, part))
         _say_if_none(axes, view.run, cell, len(drawn))
         for ratios, colour in drawn:
             latents = np.arange(1, len(ratios) + 1)
             axes.plot(latents, np.sort(ratios), ".-", color=colour, linewidth=0.8, markersize=4)
-        axes.axhline(threshold, color="tab:red", linestyle="--", linewidth=0.8)
+        axes.axhline(threshold, **IN_USE, label=f"threshold {threshold:g}")
         expected = theory.expected_of_part(cell, part)
         if expected is not None:
-            axes.axvline(expected + 0.5, color="0.4", linestyle=":", linewidth=1.0)
+            axes.axvline(expected + 0.5, **EXPECTED)
         axes.set_title(_title(cell, part), fontsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if i % 5 == 0:
             axes.set_ylabel("variance ratio")
-    if any(theory.expected_of_part(*each) is not None for each in shown):
-        label = "expected number of active ones"
-        handles.append(Line2D([], [], color="0.4", linestyle=":", label=label))
-    figure.supxlabel("latent, sorted (a line per seed; ratio of encoder to prior variance)", size=9)
-    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    figure.supxlabel("latent, sorted (a line per seed)", size=9)
+    legend_above(figure, panels)
     return figure
 
 
@@ -132,7 +135,7 @@ def _draw_curves(view: View) -> Figure:
     """AD as a function of the threshold, a line per seed; flat where the threshold is no matter."""
     shown = _parted(view.run)[:MAX_PANELS]
     highest = max([theory.expected_of_part(*each) or 0 for each in shown])
-    figure, panels = make_panels(len(shown), 2.1, 1.9, 5, sharex=True)
+    figure, panels = make_panels(len(shown), 2.1, 2.1, 5, sharex=True)
     panels[0].set_xscale("log")
     for i, (axes, (cell, part)) in enumerate(zip(panels, shown, strict=True)):
         drawn = list(_seed_lines(view.run, cell, part))
@@ -141,19 +144,18 @@ def _draw_curves(view: View) -> Figure:
             edges, counts = threshold_curve(ratios)
             axes.step(edges, [*counts, counts[-1]], where="post", color=colour, linewidth=0.8)
         threshold = view.run.config.analysis.ad_threshold
-        axes.axvline(threshold, color="tab:red", linestyle="--", linewidth=0.8)
+        axes.axvline(threshold, **IN_USE, label=f"in use: {threshold:g}")
         expected = theory.expected_of_part(cell, part)
         if expected is not None:
-            axes.axhline(expected, color="0.4", linestyle=":", linewidth=1.0)
+            axes.axhline(expected, **EXPECTED)
         # Just under the prior's own level all latents count, which would flatten all else.
         axes.set_ylim(0, (min(cell.sizes.kappa, 2 * highest) or cell.sizes.kappa) + 0.5)
         axes.set_title(_title(cell, part), fontsize=7)
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         if i % 5 == 0:
             axes.set_ylabel("AD")
-    figure.supxlabel(
-        "threshold (dashed: the one in use; dotted: expected AD; a line per seed)", size=9
-    )
+    figure.supxlabel("threshold (a line per seed)", size=9)
+    legend_above(figure, panels)
     return figure
 
 
