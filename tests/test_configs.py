@@ -33,10 +33,13 @@ SMALL = (
     f"--config.batch_size={SAMPLES}",
     "--config.seeds=2",
 )
-# What a user brings to configs/array.py.
+# What a user brings to configs/array.py, and to configs/sequences.py.
 TABLE = Path(tempfile.mkdtemp(prefix="mdvae-tests-")) / "x.npy"
 atexit.register(shutil.rmtree, TABLE.parent, ignore_errors=True)
 np.save(TABLE, np.random.default_rng(0).normal(3.0, 0.2, (200, 6)))
+SEQUENCES = TABLE.parent / "sequences.npy"
+np.save(SEQUENCES, np.random.default_rng(1).normal(3.0, 0.2, (250, 8, 3)))
+OWN = {"array": TABLE, "sequence_array": SEQUENCES}
 COMMON = (
     "steps",
     "batch_size",
@@ -66,8 +69,8 @@ def small(path, protocol):
     config = load(path)
     config.update({"protocol": protocol, "seeds": 1, "steps": 2, "batch_size": SAMPLES})
     config.data.n_eval = 50
-    if config.data.kind == "array":
-        config.data.path = str(TABLE)
+    if config.data.kind in OWN:
+        config.data.path = str(OWN[config.data.kind])
     else:
         config.data.n_train = 200
     if config.data.kind == "images":  # those that come with mdvae, enough of each class
@@ -118,7 +121,11 @@ def test_config_builds(path, protocol):
     assert config.name == path.stem
     # The published networks are fed x as it is and have no output function.
     own = protocol == "mdvae" and config.data.kind != "array"
-    if config.networks.kind == "mlp":
+    if config.networks.kind == "lstm":
+        published = protocol == "authors"
+        assert (config.networks.shared_updates == "twice") == published
+        assert (getattr(config.data, "batches", "random") == "in_turn") == published
+    elif config.networks.kind == "mlp":
         assert (config.networks.output == "linear") == (not own)
         assert (config.networks.encoder_input == "raw") == (protocol != "mdvae")
     else:
@@ -249,7 +256,7 @@ def test_config_has_the_common_fields_and_states_its_command(path):
         for part in name.split("."):
             assert part in place
             place = place[part]
-    assert ("n_train" in config.data) == (config.data.kind != "array")
+    assert ("n_train" in config.data) == (config.data.kind not in OWN)
     text = path.read_text()
     assert f"python -m mdvae.sweep --config configs/{path.name}" in text
     assert "CPU" in text

@@ -33,8 +33,8 @@ class Drawn(NamedTuple):
     Attributes:
         real, drawn: autocorrelations of held-out stretches and of continuations of their prefixes.
         scale: standard deviation of drawn points over that of real ones.
-        prefix, after: of one series, [points, d].
-        fan: continuations of that prefix, [draws, points, d].
+        prefix, after: the entry of most variance, of one series, [points].
+        fan: continuations of that prefix, [draws, points].
     """
 
     real: Autocorrelation
@@ -84,16 +84,16 @@ def drawn_of(view: View, cell: Cell) -> Drawn | None:
     model = run.model(cell, seed)
     past = prefixes if known else None
     continued = model.roll_out(length - known, len(real), past, noise=True)
-    lags = min(LAGS, length - known - 1)
+    lags, entry = min(LAGS, length - known - 1), int(np.argmax(real.std(axis=(0, 1))))
     shown = min(SHOWN, length - known)
     first = prefixes[:1] if known else None
     return Drawn(
         autocorrelation(after, lags),
         autocorrelation(continued, lags),
         float(np.std(continued - continued.mean((0, 1))) / np.std(after - after.mean((0, 1)))),
-        prefixes[0],
-        after[0, :shown],
-        model.roll_out(shown, FANNED, first, noise=True, draw=1),
+        prefixes[0, :, entry],
+        after[0, :shown, entry],
+        model.roll_out(shown, FANNED, first, noise=True, draw=1)[:, :, entry],
     )
 
 
@@ -137,16 +137,16 @@ def _draw(cells: list[Cell], found: list[Drawn]) -> Figure:
     figure, panels = make_panels(len(found), 3.2, 2.6, 2, sharey=True)
     dark, light = colours_of(2)
     for axes, cell, drawn in zip(panels, cells, found, strict=True):
-        column = int(np.argmax(np.vstack([drawn.prefix, drawn.after]).var(axis=0)))
         known = len(drawn.prefix)
         before, after = np.arange(1 - known, 1), np.arange(1, len(drawn.after) + 1)
-        fan = drawn.fan[:, :, column]
-        low, high = np.quantile(fan, (0.05, 0.95), axis=0)
+        low, high = np.quantile(drawn.fan, (0.05, 0.95), axis=0)
         axes.fill_between(after, low, high, color=light, alpha=0.35, label="90 % of draws")
         for i in range(DRAWN):
-            axes.plot(after, fan[i], color=light, linewidth=0.8, label="draws" if i == 0 else None)
-        axes.plot(before, drawn.prefix[:, column], "o-", color=dark, markersize=3, label="given")
-        axes.plot(after, drawn.after[:, column], "k.--", markersize=4, linewidth=0.8, label="real")
+            axes.plot(
+                after, drawn.fan[i], color=light, linewidth=0.8, label="draws" if i == 0 else None
+            )
+        axes.plot(before, drawn.prefix, "o-", color=dark, markersize=3, label="given")
+        axes.plot(after, drawn.after, "k.--", markersize=4, linewidth=0.8, label="real")
         axes.set_title(full_title(cell), fontsize=7)
         axes.set_xlabel("points from the last given one")
     panels[0].set_ylabel("one entry of x")

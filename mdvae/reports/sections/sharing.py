@@ -24,7 +24,7 @@ from mdvae.reports.plotting import (
     make_panels,
 )
 from mdvae.reports.tables import Column, Table, fixed, number, plain, symbol
-from mdvae.settings.grid import Cell, families
+from mdvae.settings.grid import Cell, families, name_of
 from mdvae.store.rundir import Row
 
 # The least levels of a ladder, over which the slope of the loss at small gamma is taken.
@@ -135,11 +135,10 @@ def _tables(view: View) -> list[Table]:
 def _ladders(view: View) -> dict[str, dict[bool, list[Cell]]]:
     """Ladders of held log gammas, by what they share and by whether weights are shared."""
     found: dict[str, dict[bool, list[Cell]]] = {}
-    for name, (shared, separate) in _pairs(view).items():
+    for shared, separate in _pairs(view).values():
         if shared.value("log_gamma") is None:
             continue
-        level = f"log_gamma={shared.value('log_gamma'):g}"
-        rest = "-".join(word for word in name.split("-") if word != level)
+        rest = name_of(each for each in shared.point if each[0] not in ("log_gamma", "prior"))
         pair = found.setdefault(rest, {True: [], False: []})
         pair[True].append(shared)
         pair[False].append(separate)
