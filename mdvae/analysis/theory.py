@@ -42,8 +42,11 @@ def expected_ad(cell: Cell) -> int | None:
 def dimension(cell: Cell) -> float | None:
     """Dimensions of x that the model is not told, the mean over parts of the data.
 
-    The slope of 2 nelbo in log gamma tends to d less this (Theorems 1 and 2).
+    The slope of 2 nelbo in log gamma tends to d less this (Theorems 1 and 2); None where no theorem
+    says.
     """
+    if is_shared(cell):
+        return None
     left = [dimension_left(cell, part) for part in cell.parts]
     known = [value for value in left if value is not None]
     return sum(known) / len(known) if len(known) == len(left) else None

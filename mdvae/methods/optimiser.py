@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from mdvae.data.base import PyTree
@@ -45,6 +46,12 @@ def make(settings: Adam, steps: int) -> Optimiser:
         return jax.tree.map(lambda p, u: p - rate * u, params, directions), state
 
     return Optimiser(adam.init, update)
+
+
+def ramp(step: jax.Array, steps: int, fraction: jax.Array) -> jax.Array:
+    """Rises from 0 to 1 in a fraction of the steps; 1 throughout for the fraction 0."""
+    risen = step.astype(jnp.float32) / (steps * jnp.maximum(fraction, 1e-9))
+    return jnp.where(fraction > 0, jnp.minimum(risen, 1.0), 1.0)
 
 
 def repeated(optimiser: Optimiser, names: Sequence[str]) -> Optimiser:

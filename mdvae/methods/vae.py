@@ -20,7 +20,7 @@ from mdvae.methods.base import (
     numbers_of,
     units_of,
 )
-from mdvae.methods.optimiser import repeated
+from mdvae.methods.optimiser import ramp, repeated
 from mdvae.networks.base import Diagonal, Full, Networks, Params, Posterior, Stats
 from mdvae.settings.fields import (
     ABOVE_ZERO,
@@ -172,20 +172,15 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         }
         return jnp.mean(found.nll) + kl_weight * kl, (info, forward.stats)
 
-    def ramp(step: jax.Array, fraction: jax.Array) -> jax.Array:
-        """Rises from 0 to 1 in a fraction of the steps; 1 throughout for the fraction 0."""
-        risen = step.astype(jnp.float32) / (steps * jnp.maximum(fraction, 1e-9))
-        return jnp.where(fraction > 0, jnp.minimum(risen, 1.0), 1.0)
-
     def step(
         state: TrainState, batch: Batch, noise_KB: jax.Array, numbers: Numbers
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        risen = ramp(state.step, numbers["anneal"])
+        risen = ramp(state.step, steps, numbers["anneal"])
         start, end = numbers["log_gamma_init"], numbers["log_gamma"]
         is_held = numbers["held"] > 0
         log_gamma = jnp.where(is_held, start + risen * (end - start), state.params["log_gamma"])
         params = {**state.params, "log_gamma": log_gamma}
-        kl_weight = numbers["beta"] * ramp(state.step, numbers["kl_warmup"])
+        kl_weight = numbers["beta"] * ramp(state.step, steps, numbers["kl_warmup"])
         gradient = jax.grad(loss, has_aux=True)
         grads, (info, stats) = gradient(params, state.stats, batch, noise_KB, numbers, kl_weight)
         # A parameter whose gradient is always zero is left alone by Adam.

@@ -1,6 +1,5 @@
 """`load_run`: a run directory opened for a notebook, with its models to re-apply."""
 
-import dataclasses
 import math
 import os
 from collections.abc import Mapping
@@ -11,14 +10,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from mdvae.data.base import PyTree, stack_tables
+from mdvae.data.base import PyTree
 from mdvae.methods.base import make_method
 from mdvae.methods.padding import padded_shapes, true_shapes, unpad_like
-from mdvae.settings.grid import Cell, Group, largest, make_cells, make_groups
-from mdvae.settings.registry import DATA
+from mdvae.settings.grid import Cell, Group, make_cells, make_groups
 from mdvae.store import checkpoint, rundir
 from mdvae.store.frames import NAMES, frame_of
 from mdvae.store.models import Model
+from mdvae.store.samples import batch_of, stretches_of
 
 
 class LoadedRun:
@@ -247,23 +246,8 @@ class LoadedRun:
     def stretches(
         self, cell: str | Cell, seed: int, points: int, n: int, purpose: str = "eval"
     ) -> np.ndarray:
-        """Up to n stretches of a run's sequences that do not overlap, [n, points, d].
-
-        Args:
-            points: of each; no more than the data have in a row.
-            purpose: "eval" or "train".
-
-        Raises:
-            ValueError: where the data are no sequences.
-        """
-        found, seed = self.cell(cell), self._seed(seed)
-        if not found.sizes.points:
-            raise ValueError(f"stretches: {found.name} is of no sequences")
-        kind = DATA.find(found.data.kind)
-        own = dataclasses.replace(found.data, length=points, past=0)
-        law = kind.law([own], found.sizes._replace(past=0, points=points))
-        made = kind.make(law, kind.table(own, seed), n * points, purpose, None)["x"]
-        return np.moveaxis(np.asarray(made), kind.sample_axis, 0)[::points][:n]
+        """Stretches of a run's sequences that do not overlap; see `samples.stretches_of`."""
+        return stretches_of(self.cell(cell), self._seed(seed), points, n, purpose)
 
     def batch(
         self,
@@ -279,21 +263,9 @@ class LoadedRun:
             purpose: "eval" or "train". Results were computed on n = n_eval of "eval", part by part.
             part: one of the cell's parts, as in parts.csv; by default all of them mixed.
         """
-        found, seed = self.cell(cell), self._seed(seed)
-        if purpose not in ("eval", "train"):
-            raise ValueError(f"purpose: {purpose!r} is not usable; it must be 'eval' or 'train'")
-        kind = DATA.find(found.data.kind)
-        law, table = kind.law([found.data], largest([found])), kind.table(found.data, seed)
-        if kind.traced:
-            table = jax.tree.map(lambda column: column[0], stack_tables([table]))
+        found = self.cell(cell)
         place = None if part is None else _place(found, part)
-        made = kind.seen(dict(kind.make(law, table, n, purpose, place)))
-        x, c = (
-            np.moveaxis(np.asarray(made[name]), kind.sample_axis, 0) if name in made else None
-            for name in ("x", "c")
-        )
-        assert x is not None
-        return x, c
+        return batch_of(found, self._seed(seed), n, purpose, place)
 
     def samples(
         self, cell: str | Cell, seed: int, n: int = 10_000, purpose: str = "eval"

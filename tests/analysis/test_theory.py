@@ -103,3 +103,19 @@ def test_ladders_and_starts(tiny):
     # An annealed level starts somewhere too, but its start is not what is learned from.
     annealed = tiny({**sizes, "log_gamma": (-4.0,), "log_gamma_init": (0.0, 1.0)}, anneal=0.5)
     assert theory.start_families(make_cells(annealed)) == {}
+
+
+def test_no_theorem_expects_a_number_of_a_model_whose_prior_is_its_encoder(tiny):
+    """Theorem 3: its loss is bounded below, so that no latent need become active."""
+    grid = {"kappa": (5,), "d": (8,), "r": (2,), "prior": ("shared", "learned", "standard")}
+    kinds = {"data": "sequences", "networks": "lstm", "model": "cvae"}
+    shared, *others = make_cells(tiny(grid, **kinds))
+    assert theory.is_shared(shared)
+    assert (theory.expected_ad(shared), theory.dimension(shared)) == (None, None)
+    assert not theory.in_theorem(shared)
+    for cell in others:
+        assert (theory.expected_ad(cell), theory.dimension(cell)) == (2, 2)
+        assert theory.in_theorem(cell)
+    # Of a point, given those before it; no point tells any of its own coordinates.
+    assert theory.manifold_dimension(shared) == 2
+    assert theory.told_dimensions(shared) == 0
