@@ -6,7 +6,11 @@ Theory for gamma -> 0, per predicted point: with separate weights 2 nelbo = (d -
 O(1); with a prior that is the encoder itself it is bounded below, so that it does not fall.
 Published: the theorem alone.
 
-Run time: minutes on a 2-core CPU.
+Measured: with separate weights a slope of 9.97 [9.79, 10.15] over log gamma = -8 to -3, for d - r =
+10. With shared ones 2 nelbo has a least value of about 4.5 at log gamma = -3 and rises below it, to
+260 at -8: bounded below, and not level.
+
+Run time: 25 minutes on a busy 2-core CPU.
 """
 
 from ml_collections import ConfigDict
