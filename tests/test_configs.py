@@ -201,6 +201,7 @@ def test_table5_trains_and_reports(tmp_path):
     assert (tmp_path / "w" / "part_summary.csv").is_file()
 
 
+@pytest.mark.long
 def test_theorem2_trains_and_has_rates(tmp_path):
     flags = ("--config.grid.t=(2,5)", "--config.grid.log_gamma=(-4.,-3.)")
     swept("theorem2", tmp_path / "w", *flags, figures=False)

@@ -131,7 +131,11 @@ def test_a_cell_does_not_depend_on_its_sweep(whole, tiny):
         np.testing.assert_allclose(among.means["nelbo"], evaluation.means["nelbo"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("sweep", ["whole", "conditional", "union"])
+# The contracts run over those with a condition too, in fewer steps.
+LESSER = [pytest.param(name, marks=pytest.mark.long) for name in ("conditional", "union")]
+
+
+@pytest.mark.parametrize("sweep", ["whole", *LESSER])
 def test_compiled_chunk_equals_python_loop(sweep, request):
     """The last run of a sweep, step by step at its true sizes."""
     made, found = request.getfixturevalue(sweep)

@@ -27,7 +27,13 @@ SIZES = {"kappa": (3,), "d": (6,), "r": (2,)}
 
 @pytest.mark.parametrize(
     ("activation", "output"),
-    [("relu", "sigmoid"), ("prelu", "linear"), ("tanh", "sigmoid"), ("softplus", "linear")],
+    [
+        ("prelu", "linear"),
+        *(
+            pytest.param(*pair, marks=pytest.mark.long)
+            for pair in (("relu", "sigmoid"), ("tanh", "sigmoid"), ("softplus", "linear"))
+        ),
+    ],
 )
 def test_padded_equals_unpadded(tiny, quick_compilation, activation, output):
     grid = {
