@@ -6,7 +6,7 @@ learned gamma, from the settled end of the run's own training.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,15 +39,15 @@ def settled_lines(metrics: Sequence[Row], cells: Sequence[Cell], steps: int) -> 
     weight 1. Not of images: with a learned gamma 2 nelbo is d log gamma + 2 kl and a constant, and
     the KL rises as more of what images show is learned, not with 1 / gamma alone. A slope then
     tells of training (it implies more dimensions than there are latents), and an error of a
-    hundredth in it is as many dimensions as a hundredth of the pixels. Nor of models whose prior is
-    their encoder, whose loss does not fall with log gamma (Theorem 3).
+    hundredth in it is as many dimensions as a hundredth of the pixels. Nor of models whose loss
+    does not fall with log gamma (Theorem 3).
 
     Args:
         steps: of the whole training.
     """
     first = {
         cell.name: (cell.value("kl_warmup") or 0.0) * steps
-        if theory.has_full_kl(cell) and not cell.sizes.shape and not theory.is_shared(cell)
+        if theory.has_full_kl(cell) and not cell.sizes.shape and not theory.is_bounded(cell)
         else math.inf
         for cell in cells
     }
@@ -107,7 +107,8 @@ def warnings_of(
     Args:
         in_ladder: whether the run is at one of several held log gammas; the number of active
             dimensions is then a matter of the level.
-        has_trajectory: whether there are lines off which the slope of the loss can be read.
+        has_trajectory: whether there are lines, or levels, off which the slope of the loss can be
+            read.
     """
     if row["status"] != "ok":
         return ["diverged (the loss was not finite)"]
@@ -115,7 +116,7 @@ def warnings_of(
     r_hat = row.get("r_hat_slope")
     unknown = r_hat is None or not np.isfinite(r_hat)
     learned = row.get("log_gamma") is None
-    sloped = has_losses and ((learned and has_trajectory) or in_ladder)
+    sloped = has_losses and has_trajectory and (learned or in_ladder)
     found = ["no valid window for the loss slope"] if unknown and sloped else []
     if in_ladder:
         return found
@@ -162,6 +163,7 @@ def add_estimates(
     ladders: Mapping[str, Sequence[str]],
     threshold: float,
     min_gap: float,
+    bounded: Collection[str] = (),
 ) -> list[Row]:
     """Rows with r_hat_slope, r_hat_recon and warnings added.
 
@@ -172,11 +174,12 @@ def add_estimates(
         metrics: the lines of metrics.jsonl; see `settled_lines`.
         spectra: by run; see `family_rates`.
         ladders: cells at several held log gammas, each list by ascending level.
+        bounded: cells whose loss does not fall with log gamma (Theorem 3), so that it has no slope.
     """
     found: dict[RunKey, tuple[float, float]] = {}
     members = {cell for cells in ladders.values() for cell in cells}
     seeds = sorted({row["seed"] for row in rows})
-    for cells in ladders.values():
+    for cells in (cells for cells in ladders.values() if cells[0] not in bounded):
         family = family_rates(cells, seeds, rows, spectra, min_gap)
         if family is not None:
             rates, whole = family
@@ -201,6 +204,8 @@ def add_estimates(
         row = {k: v for k, v in row.items() if k != "warnings"}
         if row.keys() >= LOSSES:
             row |= {"r_hat_slope": slope, "r_hat_recon": recon}
-        warnings = warnings_of(row, threshold, row["cell"] in members, key in logged)
+        in_ladder, is_bounded = row["cell"] in members, row["cell"] in bounded
+        has_lines = not is_bounded and (in_ladder or key in logged)
+        warnings = warnings_of(row, threshold, in_ladder, has_lines)
         done.append({**row, "warnings": "; ".join(warnings)})
     return done

@@ -124,6 +124,7 @@ def save_results(
         theory.ladders(cells),
         config.analysis.ad_threshold,
         config.analysis.ad_min_gap,
+        bounded={cell.name for cell in cells if theory.is_bounded(cell)},
     )
     rundir.write_csv(path / rundir.RESULTS, rows)
     return results

@@ -17,8 +17,13 @@ def dimension_left(cell: Cell, part: Part) -> int | None:
 
 
 def is_shared(cell: Cell) -> bool:
-    """Whether encoder and prior are one network, so that the loss is bounded below (Theorem 3)."""
+    """Whether encoder and prior are one network."""
     return cell.value("prior") == "shared"
+
+
+def is_bounded(cell: Cell) -> bool:
+    """Whether Theorem 3 has the loss bounded below: one point's encoder is the next one's prior."""
+    return is_shared(cell) and cell.sizes.points > 1
 
 
 def expected_of_part(cell: Cell, part: Part) -> int | None:

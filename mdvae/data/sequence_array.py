@@ -6,13 +6,14 @@ Whole sequences are held out, or, of few, the end of each.
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mdvae.data.arrays import SPLIT_SEED, Array, check_content, units_of_table
 from mdvae.data.base import EPOCH, DataKind
-from mdvae.data.files import LEAST_ROWS, SEQUENCES, describe, open_table
+from mdvae.data.files import LEAST_ROWS, SEQUENCES, check_memory, describe, open_table
 from mdvae.data.sequences import (
     check_past,
     sequence_shapes,
@@ -98,17 +99,32 @@ def _samples(settings: Any) -> tuple[int, int]:
 
 
 def _check(settings: Any, named: Named) -> None:
-    """Refuses to give all points, to hold out too few samples, or to leave too few."""
+    """Refuses samples longer than sequences, and too few on either side of the split."""
+    if not 0 < settings.length <= settings.points:
+        raise ConfigError(
+            f"{named('length')}: {settings.length} is not usable; on an axis it must be from 1 to"
+            f" {settings.points}, the points of a sequence"
+        )
     check_past(settings, named)
+    by_time, held = _held_out(settings)
+    n, what = (settings.points, "points") if by_time else (settings.sequences, "sequences")
+    if held >= n:
+        raise ConfigError(
+            f"data.n_eval: {settings.n_eval:g} holds out all {n} {what}; it must leave some"
+        )
     n_train, n_eval = _samples(settings)
     least = LEAST_ROWS - LEAST_EVALUATED
     if n_eval < LEAST_EVALUATED or n_train < least:
+        stride = " or data.stride" if settings.stride > 1 else ""
         raise ConfigError(
             f"data.n_eval: {settings.n_eval:g} of {settings.sequences} sequences of"
             f" {settings.points} points holds out {n_eval} samples of {settings.length} points and"
             f" leaves {n_train}; it must hold out {LEAST_EVALUATED} or more and leave {least} or"
-            " more; a shorter data.length gives more of both"
+            f" more; a smaller data.length{stride} gives more of both"
         )
+    values = max(n_train, n_eval) * settings.length * settings.d
+    # In double precision, and as networks are given them.
+    check_memory(Path(settings.path), 12 * values, "sequences, or a larger data.stride")
 
 
 def _make(law: Any, table: Table, n: int, split: str, part: int | None) -> dict[str, np.ndarray]:
@@ -127,11 +143,14 @@ def _make(law: Any, table: Table, n: int, split: str, part: int | None) -> dict[
     else:
         order = np.random.default_rng(SPLIT_SEED).permutation(len(values))
         mine = values[order[:held] if split == "eval" else order[held:]]
-    cut_up = [
-        windows(np.asarray(each, np.float64).T, settings.length)[..., :: settings.stride]
-        for each in mine
-    ]
-    return split_points(np.concatenate(cut_up, axis=-1)[..., :n], sizes)
+    found, left = [], n
+    for each in mine:
+        cut_up = windows(np.asarray(each, np.float64).T, settings.length)
+        found.append(cut_up[..., :: settings.stride][..., : max(left, 0)])
+        left -= found[-1].shape[-1]
+        if left <= 0:
+            break
+    return split_points(np.concatenate(found, axis=-1), sizes)
 
 
 DATA.add(

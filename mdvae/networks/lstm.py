@@ -19,7 +19,16 @@ from mdvae.data.base import Batch
 from mdvae.networks.base import Diagonal, Networks, NetworksKind, Params, Posterior, Stats
 from mdvae.networks.conditional import Joint
 from mdvae.networks.layers import FUNCTIONS, OUTPUTS, Linear, activate, output_of
-from mdvae.settings.fields import ConfigError, Section, one_of, required, static, whole, widths
+from mdvae.settings.fields import (
+    TRUTH,
+    ConfigError,
+    Section,
+    one_of,
+    required,
+    static,
+    whole,
+    widths,
+)
 from mdvae.settings.grid import Cell, Named, Sizes
 from mdvae.settings.registry import NETWORKS
 
@@ -37,6 +46,8 @@ class LSTM(Section):
         kappa: width of the latent z of each point.
         prior: "learned", a network of its own; "shared", the encoder itself, run on the points
             before (CVAE-dims, Theorem 3); or "standard", N(0, I).
+        skip: whether the heads of encoder and prior are given the last point beside the recurrent
+            state, which is bounded: a linear code of the point is then at hand.
         hidden: widths of the recurrent layers of the encoder, the prior and the decoder each.
         shared_updates: how often a step updates a shared encoder with its gradient: "once", or
             "twice" as the published code does, whose optimiser has it in its list twice.
@@ -48,6 +59,7 @@ class LSTM(Section):
     kappa: int = required(whole(1))
     prior: str = static(LEARNED, one_of((LEARNED, SHARED, STANDARD)))
     shared_updates: str = static(ONCE, one_of((ONCE, TWICE)))
+    skip: bool = static(False, TRUTH)
     hidden: tuple[int, ...] = static(
         (32,), widths("a tuple of layer widths of 1 or more, such as (32,)")
     )
@@ -59,7 +71,7 @@ class LSTM(Section):
 
 
 def _uniform(bound: float, key: jax.Array, shape: Sequence[int], dtype: Any) -> jax.Array:
-    """Initial weights and biases of a cell, as the published ones were drawn."""
+    """Initial weights and biases of a cell, as PyTorch draws them (it has a second bias)."""
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
@@ -97,11 +109,18 @@ class RecurrentGaussian(nn.Module):
     kappa: int
     points: int
     hidden: tuple[int, ...]
+    skip: bool
 
     @nn.compact
     def __call__(self, x_TDB: jax.Array) -> Diagonal:
         h_HB = _columns(Recurrent(self.hidden)(x_TDB)[-self.points :])
-        heads_2KB = Linear((2, self.kappa), name="heads")(h_HB)
+        if self.skip:
+            # Before the first point there is none: 0, as the state is.
+            none_1DB = jnp.zeros((1, *x_TDB.shape[1:]), x_TDB.dtype)
+            x_DB = _columns(jnp.concatenate([none_1DB, x_TDB])[-self.points :])
+            heads_2KB = Joint((2, self.kappa), name="heads")(x_DB, h_HB)
+        else:
+            heads_2KB = Linear((2, self.kappa), name="heads")(h_HB)
         return Diagonal(heads_2KB[0], heads_2KB[1])
 
 
@@ -134,7 +153,7 @@ def lstm_networks(settings: Any, sizes: Sizes) -> Networks:
             there are, so that the networks of other numbers of them are the same.
     """
     points = sizes.points
-    gaussian = RecurrentGaussian(sizes.kappa, points, settings.hidden)
+    gaussian = RecurrentGaussian(sizes.kappa, points, settings.hidden, settings.skip)
     decoder = RecurrentDecoder(
         sizes.d,
         points,
@@ -203,6 +222,12 @@ def _check(cell: Cell, named: Named) -> None:
         )
     if not settings.hidden:
         raise ConfigError(f"{named('hidden')}: () is not usable; give a layer, as (32,)")
+    past = getattr(cell.data, "past", 0)
+    if past and not cell.sizes.past:
+        raise ConfigError(
+            f"{named('past')}: {past} has no effect on a VAE, which is given no points; it must be"
+            " 0, or method.model 'cvae'"
+        )
     if cell.sizes.past + cell.sizes.points == 1 and settings.prior != STANDARD:
         raise ConfigError(
             f"{named('prior')}: {settings.prior!r} has no effect where nothing is given before the"

@@ -107,6 +107,7 @@ class Model(NamedTuple):
     ) -> np.ndarray:
         """The negative ELBO of each sample by one draw of z, nats, [n], in the units of the data.
 
+        Of a sequence, the mean over its predicted points.
         In double precision: a trained gamma of 1e-7 magnifies the rounding of single precision.
 
         Args:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from mdvae.data.base import stack_tables
+from mdvae.settings.fields import fields_of
 from mdvae.settings.grid import Cell, largest
 from mdvae.settings.registry import DATA
 
@@ -50,7 +51,14 @@ def stretches_of(cell: Cell, seed: int, points: int, n: int, purpose: str) -> np
     """
     if not cell.sizes.points:
         raise ValueError(f"stretches: {cell.name} is of no sequences")
-    own = dataclasses.replace(cell.data, length=points, past=0)
-    sizes = cell.sizes._replace(past=0, points=points, c=0)
-    whole = dataclasses.replace(cell, data=own, sizes=sizes)
-    return batch_of(whole, seed, n * points, purpose, None)[0][::points][:n]
+
+    def samples(length: int, count: int, **fields: Any) -> np.ndarray:
+        own = dataclasses.replace(cell.data, length=length, past=0, **fields)
+        sizes = cell.sizes._replace(past=0, points=length, c=0)
+        whole = dataclasses.replace(cell, data=own, sizes=sizes)
+        return batch_of(whole, seed, count, purpose, None)[0]
+
+    if "stride" in fields_of(cell.data):
+        return samples(points, n, stride=points)
+    # One sample of a series of any length, cut.
+    return samples(n * points, 1).reshape(n, points, -1)

@@ -148,7 +148,7 @@ def test_orders_of_batches():
         ({"hidden": ()}, "networks.hidden: () is not usable; give a layer, as (32,)"),
         (
             {"model": "vae"},
-            "networks.prior: 'learned' has no effect where nothing is given before the one point",
+            "data.past: 5 has no effect on a VAE, which is given no points; it must be 0, or",
         ),
     ],
 )
@@ -218,7 +218,7 @@ def test_of_few_sequences_the_ends_are_held_out(tmp_path):
 def test_samples_are_as_many_as_are_made(sequences, points, length, stride, n_eval):
     settings = SequenceArray(
         kind="sequence_array", sequences=sequences, points=points,
-        length=min(length, points) or points, stride=stride, n_eval=float(n_eval), past=0,
+        length=min(length, points) or points, stride=stride, n_eval=float(n_eval), past=0, d=1,
     )  # fmt: skip
     n_train, held = ARRAY.samples(settings)
     try:
@@ -263,6 +263,39 @@ def test_own_sequences_that_cannot_be_used(tmp_path, values, fields, message):
     with pytest.raises(ConfigError) as caught:
         array_of(tmp_path / "x.npy", **fields)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"n_eval": 30}, "data.n_eval: 30 holds out all 30 sequences; it must leave some"),
+        ({"n_eval": 2}, "a smaller data.length gives more of both"),
+        ({"length": 6, "stride": 9, "n_eval": 5}, "a smaller data.length or data.stride gives"),
+        (
+            {"grid": {"kappa": (3,), "length": (0, 6)}},
+            "grid.length: 0 is not usable; on an axis it",
+        ),
+        ({"grid": {"kappa": (3,), "length": (2, 9)}}, "must be from 1 to 8, the points of a sequ"),
+    ],
+)
+def test_splits_of_own_sequences_that_cannot_be(path, fields, message):
+    grid = fields.get("grid", {"kappa": (3,)})
+    rest = {name: value for name, value in fields.items() if name != "grid"}
+    kinds = {"data": "sequence_array", "networks": "lstm", "model": "cvae", "path": str(path)}
+    with pytest.raises(ConfigError) as caught:
+        make_cells(resolve(tiny_dict(grid, **{**kinds, "n_eval": 0.3, **rest})))
+    assert message in str(caught.value)
+
+
+def test_samples_that_would_not_fit_are_refused(path, monkeypatch):
+    settings = array_of(path, length=2)
+    monkeypatch.setattr("mdvae.data.files.psutil.virtual_memory", lambda: Memory)
+    with pytest.raises(ConfigError, match=r"0\.0 are free; give fewer sequences, or a larger"):
+        ARRAY.check(settings, lambda name: f"data.{name}")
+
+
+class Memory:
+    available = 100
 
 
 def test_a_missing_value_is_told_by_its_sequence(path):

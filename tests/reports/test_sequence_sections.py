@@ -64,11 +64,46 @@ def test_continuations_begin_where_the_data_do(trained):
     np.testing.assert_array_equal(drawn.after, stretches[0, 1 : 1 + continuations.SHOWN, entry])
     assert drawn.fan.shape == (continuations.FANNED, continuations.SHOWN)
     # Stretches do not overlap: each goes on where the one before it ended.
-    whole = view.run.stretches(cell, 0, 2 * stretches.shape[1], 1)[0]
-    np.testing.assert_array_equal(np.concatenate([stretches[0], stretches[1]]), whole)
+    long = view.run.stretches(cell, 0, 2 * stretches.shape[1], 1)[0]
+    np.testing.assert_array_equal(np.concatenate([stretches[0], stretches[1]]), long)
     assert drawn.real.values.shape == (continuations.LAGS + 1,)
     # Without results nothing is drawn.
     assert continuations.SECTION.applies(view)
+
+
+OWN = """
+from ml_collections import ConfigDict
+from mdvae.settings.config import default_config
+
+
+def get_config():
+    config = default_config(data="sequence_array", networks="lstm")
+    config.grid = ConfigDict({"kappa": (3,)})
+    config.seeds = 1
+    config.steps = config.log_every = config.save_every = 2
+    config.batch_size = 20
+    config.data.length = 2
+    config.method.model = "cvae"
+    config.networks.hidden = (4,)
+    return config
+"""
+
+
+def test_own_sequences_are_continued_and_reported_without_their_file(tmp_path, capsys):
+    """Of all sequences that are held out; where the file is gone the rest is said."""
+    file, config = tmp_path / "x.npy", tmp_path / "config.py"
+    np.save(file, np.random.default_rng(0).normal(size=(200, 40, 2)))
+    config.write_text(OWN)
+    assert run_sweep(str(config), tmp_path / "run", f"--config.data.path={file}") == 0
+    view = View(mdvae.load_run(tmp_path / "run"))
+    (cell,) = view.run.cells
+    assert continuations._length(cell) == 40
+    assert view.run.stretches(cell, 0, 40, 100).shape == (40, 40, 2)
+    assert view.run.stretches(cell, 0, 10, 100).shape == (100, 10, 2)
+    assert "intervals overlap at" in capsys.readouterr().out
+    file.unlink()
+    assert run_report(tmp_path / "run") == 0
+    assert "Continued" not in capsys.readouterr().out
 
 
 def config_of(grid, seeds=3):
@@ -103,8 +138,8 @@ def test_shared_weights_are_compared_with_separate_ones(pair, capsys):
     assert np.exp(row["ratio"].mean) == pytest.approx(500.0)
     (line,) = sharing._sentences(view)
     assert line == (
-        "Shared weights (κ = 5, d = 8, r = 2): 2 nelbo is 42.0 ± 0.0 above that of separate ones,"
-        " Recon 500 [500, 500] times theirs; γ stays above 0.0400 in 3 runs."
+        "Shared weights (κ = 5, d = 8, r = 2): 2 nelbo less that of separate ones is 42.0 ± 0.0,"
+        " Recon 500 [500, 500] times theirs; γ ends at 0.0400 or above with 3 seeds."
     )
     assert run_report(pair) == 0
     printed = capsys.readouterr().out
@@ -131,6 +166,8 @@ def test_slopes_of_the_loss_at_held_levels(tmp_path):
     assert (found["separate"]["theory"], found["shared"]["theory"]) == ("6", "0 or below")
     assert {row["first"] for row in found.values()} == {-6.0}
     assert {row["last"] for row in found.values()} == {-4.0}
+    # A loss that does not fall has no ladder among the rates, and is not warned of.
+    assert [row["ladder"] for row in view.ladders] == ["kappa5-d8-r2-prior=learned"]
     assert run_report(path, figures=True) == 0
     assert (path / "figures" / "sharing.png").is_file()
     assert "slope of 2 nelbo" in (path / "report.md").read_text()

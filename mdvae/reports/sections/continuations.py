@@ -1,5 +1,7 @@
 """Sequences that trained models draw from a prefix, beside those that really followed it."""
 
+import dataclasses
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from mdvae.reports.plotting import (
     make_panels,
 )
 from mdvae.reports.tables import fixed
+from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Cell
 from mdvae.settings.registry import DATA
 
@@ -69,17 +72,23 @@ def _length(cell: Cell) -> int:
     known = cell.sizes.past + cell.sizes.points - 1
     longest = getattr(own, "points", None)
     length = min(POINTS + known, longest) if longest else POINTS + known
-    sample = type(own)(**{**own.__dict__, "length": length, "past": 0})
-    return length if length > known + 2 and kind.samples(sample)[1] > 0 else 0
+    while length > known + 2:
+        if kind.samples(dataclasses.replace(own, length=length, past=0))[1] > 0:
+            return length
+        length //= 2  # no held-out part is as long
+    return 0
 
 
 def drawn_of(view: View, cell: Cell) -> Drawn | None:
-    """Continuations by the model of the first seed; None where the data are too short."""
+    """Continuations by the model of the first seed; None where the data are too short, or gone."""
     run, seed, length = view.run, view.run.config.seed, _length(cell)
     if not length:
         return None
     known = cell.sizes.past + cell.sizes.points - 1
-    real = run.stretches(cell, seed, length, STRETCHES)
+    try:
+        real = run.stretches(cell, seed, length, STRETCHES)
+    except ConfigError:  # the file of a user's own data is elsewhere
+        return None
     prefixes, after = real[:, :known], real[:, known:]
     model = run.model(cell, seed)
     past = prefixes if known else None
@@ -97,7 +106,9 @@ def drawn_of(view: View, cell: Cell) -> Drawn | None:
     )
 
 
+@lru_cache(maxsize=1)
 def _all(view: View) -> dict[str, Drawn]:
+    """What each cell's model has drawn; sentences and pictures are of the same."""
     found = {cell.name: drawn_of(view, cell) for cell in _cells(view)[:MAX_COLUMNS]}
     return {name: drawn for name, drawn in found.items() if drawn is not None}
 
@@ -106,17 +117,21 @@ def _sentences(view: View) -> list[str]:
     lines = []
     for name, drawn in _all(view).items():
         inside = (drawn.drawn.low <= drawn.real.high) & (drawn.drawn.high >= drawn.real.low)
-        lines.append(
+        line = (
             f"Continued ({name}): points vary by {fixed(drawn.scale, 2)} of the held-out ones;"
             f" autocorrelation at lag 1 {_with_ends(drawn.drawn)}, held-out"
-            f" {_with_ends(drawn.real)}; intervals overlap at {int(inside[1:].sum())} of"
-            f" {len(inside) - 1} lags."
+            f" {_with_ends(drawn.real)}"
         )
+        if np.isfinite(drawn.real.low).all():
+            hits = int(inside[1:].sum())
+            line += f"; intervals overlap at {hits} of {len(inside) - 1} lags"
+        lines.append(f"{line}.")
     return lines
 
 
 def _with_ends(found: Autocorrelation) -> str:
-    return f"{found.values[1]:.3f} [{found.low[1]:.3f}, {found.high[1]:.3f}]"
+    ends = f" [{found.low[1]:.3f}, {found.high[1]:.3f}]" if np.isfinite(found.low[1]) else ""
+    return f"{found.values[1]:.3f}{ends}"
 
 
 def _pictures(view: View) -> list[Picture]:
