@@ -2,7 +2,12 @@
 
     python -m mdvae.sweep --config configs/table8_sizes.py
 
-Run time: minutes on a 2-core CPU.
+The recipe was found on seeds 100 and 101: that of configs/table8.py has one or two latents too many
+at r = 2 and 4. gamma in closed form falls so fast that latents which a worse encoder needed at first
+are not given up again; as a parameter it takes its time. `skip` gives the encoder's heads the point
+itself, for an LSTM's state is bounded and r = 8 in d = 10 needs a finer code than it has.
+
+Run time: 11 minutes on a 2-core CPU.
 """
 
 from ml_collections import ConfigDict
@@ -19,7 +24,7 @@ def get_config() -> ConfigDict:
     )
     config.data.past = 0
     config.method.model = "cvae"
-    config.method.gamma = "closed"
+    config.networks.skip = True
     config.optimiser.learning_rate = 0.005
     config.seeds = 3
     config.steps = 6_000

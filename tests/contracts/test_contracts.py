@@ -68,7 +68,7 @@ VARIANTS = {
     "infogan": [{"spectral": True, "covariance": "full", "gamma": "closed"}],
     "lstm": [
         {},
-        {"model": "cvae", "past": 0, "prior": "shared", "shared_updates": "twice"},
+        {"model": "cvae", "past": 0, "prior": "shared", "shared_updates": "twice", "skip": True},
     ],
     "scale_blocks": [{"precision": "bfloat16", "gamma": "own_rate"}],
 }

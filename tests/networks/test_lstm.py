@@ -62,25 +62,31 @@ def cells_of(params):
     return params["Recurrent_0"]
 
 
-def heads(params, h_HB):
-    kernel, bias = (np.asarray(params["heads"][name], np.float64) for name in ("kernel", "bias"))
-    return np.einsum("hik,hb->ikb", kernel, h_HB) + bias[:, :, None]
+def heads(params, h_HB, x_DB):
+    own = params["heads"]
+    if "kernel" in own:
+        return np.einsum("hik,hb->ikb", own["kernel"], h_HB) + own["bias"][:, :, None]
+    of_x = np.einsum("dik,db->ikb", own["input"]["kernel"], x_DB)
+    of_h = np.einsum("hik,hb->ikb", own["condition"]["kernel"], h_HB)
+    return of_x + of_h + own["input"]["bias"][:, :, None]
 
 
-@pytest.mark.parametrize("hidden", [(6,), (6, 5)])
-def test_networks_are_those_of_the_equations(hidden):
-    networks = networks_of(2, 3, hidden=hidden, decoder_hidden=(7,), activation="tanh")
+@pytest.mark.parametrize(("hidden", "skip"), [((6,), True), ((6, 5), False)])
+def test_networks_are_those_of_the_equations(hidden, skip):
+    networks = networks_of(2, 3, hidden=hidden, skip=skip, decoder_hidden=(7,), activation="tanh")
     params, _ = networks.init(jax.random.key(0))
     batch = batch_of(2, 3)
     x = whole(batch)
     posterior, _ = networks.encode(params, {}, batch, False)
     h = recurrent(cells_of(params["encoder"]), x)[2:]
-    expected = np.concatenate([heads(params["encoder"], each) for each in h], axis=-1)
+    points = zip(h, x[2:], strict=True)
+    expected = np.concatenate([heads(params["encoder"], *each) for each in points], axis=-1)
     np.testing.assert_allclose(posterior.mean, expected[0], atol=2e-6)
     np.testing.assert_allclose(posterior.logvar, expected[1], atol=2e-6)
     prior = networks.prior(params, batch)
     h = recurrent(cells_of(params["prior"]), x)[1:-1]
-    expected = np.concatenate([heads(params["prior"], each) for each in h], axis=-1)
+    points = zip(h, x[1:-1], strict=True)
+    expected = np.concatenate([heads(params["prior"], *each) for each in points], axis=-1)
     np.testing.assert_allclose(prior.mean, expected[0], atol=2e-6)
     z = np.random.default_rng(1).normal(size=(KAPPA, 3 * N)).astype(np.float32)
     x_hat, _ = networks.decode(params, {}, jnp.asarray(z), batch, False)
@@ -116,8 +122,9 @@ def test_points_are_told_of_those_before_them_alone():
         assert same == ([True, True, False, False] if i < 2 else [True, True, True, False])
 
 
-def test_a_shared_prior_is_the_encoder_one_point_earlier():
-    networks = networks_of(0, 4, prior="shared")
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_shared_prior_is_the_encoder_one_point_earlier(skip):
+    networks = networks_of(0, 4, prior="shared", skip=skip)
     params, _ = networks.init(jax.random.key(0))
     assert sorted(params) == ["decoder", "encoder"]
     batch = batch_of(0, 4)
