@@ -92,7 +92,10 @@ def choices(cell):
 
 
 PROTOCOLS = [(path, name) for path in CONFIGS for name in ("mdvae", *load(path).protocols)]
-IMAGES = {f"{path.stem}-{name}" for path, name in PROTOCOLS if load(path).data.kind == "images"}
+IMAGES, LSTMS = (
+    {f"{path.stem}-{name}" for path, name in PROTOCOLS if kind in load(path)[section].kind}
+    for section, kind in (("data", "images"), ("networks", "lstm"))
+)
 
 
 def all_programs():
@@ -105,8 +108,9 @@ def all_programs():
             found.setdefault(choices(cell), (cell, set()))[1].add(f"{path.stem}-{protocol}")
 
     def marks(names):
-        # Networks on images take long to compile; one of them is enough for every day.
-        slow = not names.isdisjoint(IMAGES) and "images_quickstart-mdvae" not in names
+        # Networks on images and sequences take long to compile; one is enough for every day.
+        slow = names.isdisjoint({"images_quickstart-mdvae", "sequences-mdvae"})
+        slow = slow and not names.isdisjoint(IMAGES | LSTMS)
         return [pytest.mark.long] * slow
 
     return [

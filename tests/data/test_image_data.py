@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdvae.data import image_sources
+from mdvae.data.base import DataSizes
 from mdvae.data.files import LEAST_ROWS
 from mdvae.data.image_files import Images as Read
 from mdvae.data.image_sources import NAMED
@@ -85,7 +86,7 @@ def test_sizes_of_named_data_sets_need_no_files():
         known = NAMED[dataset]
         settings = settings_of(dataset, dir="/nowhere")
         told, untold = (KIND.sizes(settings, told) for told in (True, False))
-        assert told == (np.prod(known.shape), known.classes, 0, known.shape)
+        assert told == DataSizes(np.prod(known.shape), known.classes, 0, known.shape)
         assert untold == told._replace(c=0)
         assert KIND.samples(settings) == (known.n_train, known.n_eval)
         assert KIND.parts(settings) == (Part(),)
@@ -202,7 +203,7 @@ def test_floats_of_a_file_are_seen_as_they_are(tmp_path, dtype):
     assert batch["x"].dtype == KIND.dtypes(settings)["x"] == np.float32
     np.testing.assert_array_equal(KIND.seen(batch)["x"], batch["x"])
     assert np.isin(batch["x"], x.astype(np.float32)).all()
-    assert KIND.sizes(settings, True) == (20, 0, 0, (5, 4, 1))
+    assert KIND.sizes(settings, True) == DataSizes(20, 0, 0, (5, 4, 1))
 
 
 @given(
@@ -341,7 +342,7 @@ def test_a_config_keeps_what_was_found_and_needs_the_file_no_more(path, monkeypa
     path.unlink()
     again = from_json(json.loads(text))
     assert again == config
-    assert KIND.sizes(again.data, True) == (60, CLASSES, 0, SHAPE)
+    assert KIND.sizes(again.data, True) == DataSizes(60, CLASSES, 0, SHAPE)
     with pytest.raises(ConfigError, match="does not exist"):
         made(again.data, "train")
 

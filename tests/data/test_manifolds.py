@@ -8,7 +8,7 @@ import scipy.special
 import scipy.stats
 from geometry import rank, residual
 
-from mdvae.data.base import stack_tables
+from mdvae.data.base import DataSizes, stack_tables
 from mdvae.data.manifolds import Law, Manifold, Table
 from mdvae.settings.grid import Part, Sizes
 from mdvae.settings.registry import DATA
@@ -105,8 +105,8 @@ SETTINGS = Manifold(kind="manifold", d=8, r=3, t=2, sigma=0.5, n_train=70, n_eva
 
 
 def test_what_settings_say_of_their_data():
-    assert KIND.sizes(SETTINGS, True) == (8, 2, 3, ())
-    assert KIND.sizes(SETTINGS, False) == (8, 0, 3, ())
+    assert KIND.sizes(SETTINGS, True) == DataSizes(8, 2, 3, ())
+    assert KIND.sizes(SETTINGS, False) == DataSizes(8, 0, 3, ())
     assert KIND.samples(SETTINGS) == (70, 30)
     assert KIND.parts(SETTINGS) == (Part(value=2, dimension=3, told=2, noise=0.5),)
     assert KIND.table(SETTINGS, 4) == Table(4, 8, 3, 2, 0.5)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from geometry import rank
 
+from mdvae.data.base import DataSizes
 from mdvae.data.manifolds import Law, Table
 from mdvae.data.unions import Union
 from mdvae.settings.grid import Part, Sizes
@@ -53,8 +54,8 @@ def test_x_is_the_same_whether_networks_are_told_its_class():
 @pytest.mark.parametrize("sigma", [0.0, 0.5])
 def test_what_settings_say_of_their_data(sigma):
     settings = Union(kind="union", d=8, r=3, sigma=sigma, n_train=90, n_eval=30)
-    assert KIND.sizes(settings, True) == (8, 3, 3, ())
-    assert KIND.sizes(settings, False) == (8, 0, 3, ())
+    assert KIND.sizes(settings, True) == DataSizes(8, 3, 3, ())
+    assert KIND.sizes(settings, False) == DataSizes(8, 0, 3, ())
     assert KIND.samples(settings) == (90, 30)
     assert KIND.parts(settings) == tuple(Part(k, k, 0, sigma) for k in (1, 2, 3))
     assert KIND.table(settings, 7) == TABLE._replace(sigma=sigma)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from geometry import rank
 
+from mdvae.data.base import DataSizes
 from mdvae.data.manifolds import Law, Table
 from mdvae.data.varying import VaryingT
 from mdvae.settings.grid import Part, Sizes
@@ -51,8 +52,8 @@ def test_conditions_do_not_depend_on_padding():
 
 def test_what_settings_say_of_their_data():
     settings = VaryingT(kind="varying_t", d=9, r=6, t=6, n_train=90, n_eval=30)
-    assert KIND.sizes(settings, True) == (9, 6, 6, ())
-    assert KIND.sizes(settings, False) == (9, 0, 6, ())
+    assert KIND.sizes(settings, True) == DataSizes(9, 6, 6, ())
+    assert KIND.sizes(settings, False) == DataSizes(9, 0, 6, ())
     assert KIND.samples(settings) == (90, 30)
     assert KIND.parts(settings) == tuple(Part(t, 6, t, 0.0) for t in (2, 4, 6))
     assert KIND.table(settings, 1) == TABLE
