@@ -84,6 +84,10 @@ class Array(Section):
             return self
         if given:
             raise ConfigError(f"data.{given[0]}: is found in the file; leave it out")
+        return self.looked_up()
+
+    def looked_up(self) -> "Array":
+        """With what is found in the file."""
         return self.described(describe(self.path, open_table(self.path, self.array)))
 
     def described(self, facts: Facts) -> "Array":

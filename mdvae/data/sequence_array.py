@@ -21,7 +21,7 @@ from mdvae.data.sequences import (
     split_points,
     windows,
 )
-from mdvae.settings.fields import FOUND, ConfigError, fields_of, fixed, found, static, whole
+from mdvae.settings.fields import ConfigError, fixed, found, static, whole
 from mdvae.settings.grid import LEAST_EVALUATED, Named
 from mdvae.settings.registry import DATA
 
@@ -48,14 +48,8 @@ class SequenceArray(Array):
     sequences: int | None = found(whole(1))
     points: int | None = found(whole(1))
 
-    def completed(self) -> "SequenceArray":
-        """With what is found in the file; what a run directory has is taken as it is."""
-        names = [name for name, field in fields_of(self).items() if field.role == FOUND]
-        given = [name for name in names if getattr(self, name) is not None]
-        if len(given) == len(names):
-            return self
-        if given:
-            raise ConfigError(f"data.{given[0]}: is found in the file; leave it out")
+    def looked_up(self) -> Array:
+        """With what is found in the file."""
         values = open_table(self.path, self.array, SEQUENCES)
         n, points, d = values.shape
         if self.length > points:
@@ -67,7 +61,7 @@ class SequenceArray(Array):
         counted = dataclasses.replace(
             self, sequences=n, points=points, length=self.length or points
         )
-        return counted.described(facts)  # type: ignore[return-value]
+        return counted.described(facts)
 
 
 class Table(NamedTuple):

@@ -4,6 +4,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from mdvae.analysis.statistics import Interval
 from mdvae.settings.axes import LEADING
 from mdvae.settings.grid import Cell, format_axis
 
@@ -76,6 +79,12 @@ def _of_how_many(row: Mapping[str, Any], name: str) -> str:
     """Of how many runs a mean is, where it is not of all."""
     found = row[f"{name}_n"]
     return f" ({found} of {row['runs']})" if 0 < found < row["runs"] else ""
+
+
+def interval_text(found: Interval, decimals: int) -> str:
+    """A mean and half of its interval, where it has one."""
+    half = f" ± {(found.high - found.low) / 2:.{decimals}f}" if np.isfinite(found.low) else ""
+    return fixed(found.mean, decimals) + half
 
 
 def with_interval(row: Mapping[str, Any], name: str, decimals: int) -> str:

@@ -22,7 +22,7 @@ from mdvae.reports.plotting import (
     say_why,
 )
 from mdvae.reports.sections.dimensions import RULES
-from mdvae.reports.tables import fixed, number, with_interval
+from mdvae.reports.tables import interval_text, number, with_interval
 from mdvae.settings.grid import Cell, families
 from mdvae.store.rundir import Row
 
@@ -74,11 +74,7 @@ def difference(view: View, before: Cell, last: Cell, rule: str) -> str:
     ends = _counts(view, before, rule), _counts(view, last, rule)
     pairs = [(ends[0][seed], ends[1][seed]) for seed in ends[0] if seed in ends[1]]
     found = mean_interval([b - a for a, b in pairs if a is not None and b is not None])
-    return fixed(found.mean, 1) + _half(found.low, found.high)
-
-
-def _half(low: float, high: float) -> str:
-    return f" ± {(high - low) / 2:.1f}" if np.isfinite(low) else ""
+    return interval_text(found, 1)
 
 
 def _sentences(view: View) -> list[str]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mdvae.analysis import theory
 from mdvae.analysis.rates import fit_slope
-from mdvae.analysis.statistics import Interval, mean_interval
+from mdvae.analysis.statistics import mean_interval
 from mdvae.methods.objective import to_paper_units
 from mdvae.reports.base import Picture, Section, View
 from mdvae.reports.plotting import (
@@ -23,7 +23,7 @@ from mdvae.reports.plotting import (
     legend_below,
     make_panels,
 )
-from mdvae.reports.tables import Column, Table, fixed, number, plain, symbol
+from mdvae.reports.tables import Column, Table, interval_text, number, plain, symbol
 from mdvae.settings.grid import Cell, families, name_of
 from mdvae.store.rundir import Row
 
@@ -45,11 +45,6 @@ def _pairs(view: View) -> dict[str, tuple[Cell, Cell]]:
 def _sound(view: View, cell: Cell) -> dict[int, Row]:
     rows = [row for row in view.run.results if row["cell"] == cell.name and row["status"] == "ok"]
     return {row["seed"]: row for row in rows}
-
-
-def _interval(found: Interval, decimals: int) -> str:
-    half = f" ± {(found.high - found.low) / 2:.{decimals}f}" if np.isfinite(found.low) else ""
-    return fixed(found.mean, decimals) + half
 
 
 def _row(view: View, shared: Cell, separate: Cell) -> Row:
@@ -102,9 +97,9 @@ def _tables(view: View) -> list[Table]:
         columns = [
             *map(value, axes),
             plain("seeds", lambda row: str(row["seeds"])),
-            plain("2 nelbo, shared", lambda row: _interval(row["shared"], 1)),
-            plain("2 nelbo, separate", lambda row: _interval(row["separate"], 1)),
-            plain("difference", lambda row: _interval(row["more"], 1)),
+            plain("2 nelbo, shared", lambda row: interval_text(row["shared"], 1)),
+            plain("2 nelbo, separate", lambda row: interval_text(row["separate"], 1)),
+            plain("difference", lambda row: interval_text(row["more"], 1)),
             plain("Recon, shared / separate", _times),
             plain("least γ, shared", lambda row: number(row["least_gamma"])),
             plain("γ, separate", lambda row: number(row["gamma"])),
@@ -121,7 +116,7 @@ def _tables(view: View) -> list[Table]:
             plain("weights", lambda row: row["weights"]),
             plain("seeds", lambda row: str(row["slope"].n)),
             plain("levels of log γ", lambda row: f"{row['first']:g} to {row['last']:g}"),
-            plain("slope of 2 nelbo", lambda row: _interval(row["slope"], 2)),
+            plain("slope of 2 nelbo", lambda row: interval_text(row["slope"], 2)),
             plain("theory", lambda row: row["theory"]),
         ]
         caption = (
@@ -189,7 +184,7 @@ def _sentences(view: View) -> list[str]:
         where = ", ".join(f"{symbol(k)[0]} = {v}" for k, v in axes.items() if k != "prior")
         lines.append(
             f"Shared weights ({where}): 2 nelbo less that of separate ones is"
-            f" {_interval(row['more'], 1)}, Recon {_times(row)} times theirs; γ ends at"
+            f" {interval_text(row['more'], 1)}, Recon {_times(row)} times theirs; γ ends at"
             f" {number(row['least_gamma'])} or above with {row['seeds']} seeds."
         )
     return lines
