@@ -73,7 +73,7 @@ def unreadable(
     return refusal(path, f"cannot be read ({words})", right, field)
 
 
-def check_memory(path: Path, needed: int, what: str) -> None:
+def check_memory(path: Path, needed: int, what: str, field: str = "data.path") -> None:
     """Refuses a file that needs more bytes than are free; `what` there should be fewer of."""
     free = psutil.virtual_memory().available
     if needed > free:
@@ -81,6 +81,7 @@ def check_memory(path: Path, needed: int, what: str) -> None:
             path,
             f"needs about {needed / GIB:.1f} GiB and {free / GIB:.1f} are free",
             f"give fewer {what}",
+            field,
         )
 
 
@@ -204,7 +205,7 @@ def open_table(path: str, name: str = "", axes: tuple[str, ...] = TABLE) -> np.n
         raise unreadable(file, error) from error
 
 
-def _chunks(table: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def chunks(table: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Rows of a table in double precision, some at a time, with the number of the first."""
     size = max(1, CHUNK // table.shape[1])
     for first in range(0, len(table), size):
@@ -215,7 +216,7 @@ def _chunks(table: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 def content_of(table: np.ndarray) -> str:
     """A hash of the shape and of the values of a table."""
     digest = hashlib.sha256(f"{table.shape}".encode())
-    for _, rows in _chunks(table):
+    for _, rows in chunks(table):
         digest.update(rows.data)
     return f"sha256:{digest.hexdigest()[:32]}"
 
@@ -233,7 +234,7 @@ def describe(path: str, table: np.ndarray, length: int = 0) -> Facts:
     n, d = table.shape
     file = Path(path)
     low, high = np.full(d, np.inf), np.full(d, -np.inf)
-    for first, rows in _chunks(table):
+    for first, rows in chunks(table):
         bad = np.argwhere(~np.isfinite(rows))
         if len(bad):
             i, j = (int(place) for place in bad[0])
@@ -250,8 +251,8 @@ def describe(path: str, table: np.ndarray, length: int = 0) -> Facts:
     # From the middle of each column, so that no sum is large where the spread is small.
     middle = 0.5 * low + 0.5 * high
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        mean = middle + sum(np.sum(rows - middle, axis=0) / n for _, rows in _chunks(table))
-        squares = sum(float(np.sum((rows - mean) ** 2)) / n for _, rows in _chunks(table))
+        mean = middle + sum(np.sum(rows - middle, axis=0) / n for _, rows in chunks(table))
+        squares = sum(float(np.sum((rows - mean) ** 2)) / n for _, rows in chunks(table))
     scale = math.sqrt(squares / d)
     if not LEAST_SCALE <= scale <= MOST_SCALE:
         raise refusal(
