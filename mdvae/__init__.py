@@ -1,12 +1,16 @@
 """mdvae: learn the dimension of a data manifold with (conditional) variational autoencoders."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mdvae.estimate import Estimate, estimate
     from mdvae.store.loading import LoadedRun, load_run
 
 __version__ = "0.1.0"
-__all__ = ["LoadedRun", "load_run"]
+__all__ = ["Estimate", "LoadedRun", "estimate", "load_run"]
+# Modules that names come from; the module `estimate` is a function as well.
+_MODULES = {"Estimate": "mdvae.estimation.answer", "estimate": "mdvae.estimate"}
 
 
 def __getattr__(name: str) -> Any:
@@ -17,9 +21,8 @@ def __getattr__(name: str) -> Any:
     """
     if name not in __all__:
         raise AttributeError(f"module 'mdvae' has no attribute {name!r}")
-    from mdvae.store import loading
-
-    return getattr(loading, name)
+    module = importlib.import_module(_MODULES.get(name, "mdvae.store.loading"))
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

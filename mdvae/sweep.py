@@ -56,14 +56,20 @@ from mdvae.store import checkpoint, rundir
 
 
 class Arguments(NamedTuple):
-    """The command line, checked."""
+    """The command line, checked.
+
+    Attributes:
+        command: to be told how to go on.
+        report: whether a finished sweep is reported on.
+    """
 
     config: SweepConfig
     workdir: Path
-    devices: int
-    cluster: Cluster
-    dry_run: bool
-    command: str
+    devices: int = 0
+    cluster: Cluster = Cluster()
+    dry_run: bool = False
+    command: str = ""
+    report: bool = True
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -150,7 +156,7 @@ def run_sweep(arguments: Arguments) -> int:
             print(f"{path}: finished; reporting")
             if opened["changed"]:
                 analyse_again(path, config, devices)
-            return _report(path)
+            return _report(path) if arguments.report else 0
         machine = describe_machine(devices)
         if manifest and manifest["versions"] != machine["versions"]:
             versions = json.dumps(manifest["versions"])
@@ -185,7 +191,7 @@ def run_sweep(arguments: Arguments) -> int:
             return cli.INTERRUPTED
         if opened["changed"]:
             analyse_again(path, config, devices)
-        return _report(path)
+        return _report(path) if arguments.report else 0
 
 
 def _run_job(

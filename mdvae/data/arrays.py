@@ -124,16 +124,16 @@ def check_content(settings: Any, table: np.ndarray) -> None:
         )
 
 
-def _samples(settings: Any) -> tuple[int, int]:
+def samples_of(settings: Any) -> tuple[int, int]:
     """Rows to train on, and rows that are held out."""
     share = settings.n_eval
     wanted = max(LEAST_EVALUATED, round(share * settings.rows)) if share < 1 else int(share)
     return settings.rows - wanted, wanted
 
 
-def _check(settings: Any, named: Any) -> None:
+def check_split(settings: Any, named: Any) -> None:
     """Refuses to hold out too few rows, or to leave too few."""
-    n_train, n_eval = _samples(settings)
+    n_train, n_eval = samples_of(settings)
     least = LEAST_ROWS - LEAST_EVALUATED
     if n_eval < LEAST_EVALUATED or n_train < least:
         raise ConfigError(
@@ -174,12 +174,12 @@ DATA.add(
     DataKind(
         settings=Array,
         sizes=lambda settings, told: DataSizes(settings.d),
-        samples=_samples,
-        table=lambda settings, seed: Table(settings.content, _samples(settings)[1]),
+        samples=samples_of,
+        table=lambda settings, seed: Table(settings.content, samples_of(settings)[1]),
         make=_make,
         order=EPOCH,
         traced=False,
-        check=_check,
+        check=check_split,
         units=units_of_table,
     ),
 )

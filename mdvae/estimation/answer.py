@@ -1,0 +1,200 @@
+"""What an estimate says: its file, and its ten lines on a terminal."""
+
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdvae.analysis.dims import largest_gap
+from mdvae.analysis.neighbours import Opinion
+from mdvae.estimation.verdict import Rung
+from mdvae.settings.fields import ConfigError
+from mdvae.store.loading import load_run
+from mdvae.store.rundir import write_atomic
+
+ANSWER, LADDER = "estimate.json", "ladder"
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """The dimension of a table.
+
+    Attributes:
+        dimension: the answer.
+        low, high: where it may lie; all that the evidence leaves open.
+        confident: whether the evidence agrees and is enough.
+        verdict: why this number, in a sentence.
+        warnings: what to doubt, a sentence each.
+        notes: what was done to the table, a sentence each.
+        estimates: what others say, and the codes of the chosen model.
+        rungs: what the models of each kappa show.
+        by_class: the estimates of each class apart, where there are labels.
+        kappa, seed: of the model that `transform` uses.
+        columns: names of the columns that were used.
+        scales: what each was divided by; () where they were left as they are.
+        rows: of the table, after repairs.
+        effort: quick, normal or thorough.
+        seconds: that it took.
+        workdir: with the models, the report and the figures.
+    """
+
+    dimension: int
+    low: float
+    high: float
+    confident: bool
+    verdict: str
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    estimates: tuple[Opinion, ...]
+    rungs: tuple[Rung, ...]
+    by_class: dict[str, "Estimate"]
+    kappa: int
+    seed: int
+    columns: tuple[str, ...]
+    scales: tuple[float, ...]
+    rows: int
+    effort: str
+    seconds: float
+    workdir: Path
+
+    def transform(self, x: Any) -> np.ndarray:
+        """Active coordinates of samples, [n, active]: the posterior means of a trained model.
+
+        Args:
+            x: [n, columns], the columns that the estimate was given or those that it used.
+
+        Raises:
+            ConfigError: for another number of columns.
+        """
+        table = self._used(x)
+        run = load_run(self.workdir / LADDER)
+        cell = next(cell for cell in run.cells if cell.sizes.kappa == self.kappa)
+        ratios = run.spectrum(cell, self.seed)
+        active = largest_gap(ratios, run.config.analysis.ad_min_gap).ad or 0
+        mean, _ = run.encode(cell, self.seed, table)
+        return mean[:, np.argsort(ratios)[:active]]
+
+    def _used(self, x: Any) -> np.ndarray:
+        """Samples with the columns that models were given, scaled as they were."""
+        if hasattr(x, "columns") and set(self.columns) <= {str(name) for name in x.columns}:
+            x = x.rename(columns=str)[list(self.columns)]
+        table = np.asarray(x, np.float64)
+        table = table.reshape(len(table), -1) if table.ndim > 1 else table
+        if table.ndim == 2 and table.shape[1] != len(self.columns):
+            found = [re.fullmatch(r"column (\d+)", name) for name in self.columns]
+            places = [int(match[1]) for match in found if match]
+            if len(places) == len(self.columns) and max(places) < table.shape[1]:
+                table = table[:, places]
+        if table.ndim != 2 or table.shape[1] != len(self.columns):
+            raise ConfigError(
+                f"x: has shape {table.shape}; it must be [rows, {len(self.columns)} columns]"
+            )
+        return table / np.array(self.scales) if self.scales else table
+
+
+def _plain(value: Any) -> Any:
+    """Values of JSON: what is not finite is null, named tuples are objects."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def to_json(estimate: Estimate) -> dict[str, Any]:
+    """An estimate as plain values."""
+    fields = {f.name: getattr(estimate, f.name) for f in dataclasses.fields(estimate)}
+    fields["by_class"] = {name: to_json(each) for name, each in estimate.by_class.items()}
+    return _plain(fields)
+
+
+def _back(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def from_json(values: dict[str, Any], workdir: Path) -> Estimate:
+    """The inverse of `to_json`; the folder is where the file lies now."""
+    numbers = {"nelbo", "gamma", "codes", "codes_low", "codes_high"}
+
+    def told(name: str, value: Any) -> Any:
+        if name == "kappa":
+            return value
+        return tuple(_back(v) if name in numbers else v for v in value)
+
+    rungs = tuple(
+        Rung(**{name: told(name, v) for name, v in rung.items()}) for rung in values["rungs"]
+    )
+    opinions = tuple(
+        Opinion(o["name"], _back(o["value"]), _back(o["low"]), _back(o["high"]), o["note"])
+        for o in values["estimates"]
+    )
+    by_class = {
+        name: from_json(each, workdir / Path(each["workdir"]).relative_to(values["workdir"]))
+        for name, each in values["by_class"].items()
+    }
+    tuples = {name: tuple(values[name]) for name in ("warnings", "notes", "columns", "scales")}
+    found = {"rungs": rungs, "estimates": opinions, "by_class": by_class, "workdir": workdir}
+    return Estimate(**{**values, **tuples, **found})
+
+
+def save(estimate: Estimate) -> None:
+    """Writes an estimate into its folder."""
+    text = json.dumps(to_json(estimate), indent=2, ensure_ascii=False) + "\n"
+    write_atomic(estimate.workdir / ANSWER, text)
+
+
+def read(workdir: Path) -> Estimate | None:
+    """The estimate of a folder; None where there is none yet."""
+    file = workdir / ANSWER
+    if not file.is_file():
+        return None
+    try:
+        return from_json(json.loads(file.read_text(encoding="utf-8")), workdir)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{file}: cannot be read as an estimate ({error}); remove it, and it is made again"
+        ) from error
+
+
+def one_decimal(value: float) -> str:
+    """A dimension by neighbours, in words."""
+    return f"{value:.1f}" if math.isfinite(value) else "none"
+
+
+def lines_of(estimate: Estimate) -> list[str]:
+    """An estimate in ten lines or so."""
+    word = "the evidence agrees" if estimate.confident else "not to be trusted as it stands"
+    told = [
+        f"{each.name} {one_decimal(each.value)}"
+        for each in estimate.estimates
+        if math.isfinite(each.value)
+    ]
+    ladder = ", ".join(
+        f"{rung.kappa}: {'/'.join('–' if ad is None else str(ad) for ad in rung.ad)}"
+        for rung in estimate.rungs
+    )
+    lines = [
+        f"dimension {estimate.dimension}, between {estimate.low:.1f} and {estimate.high:.1f};"
+        f" {word}",
+        f"why: {estimate.verdict}",
+        f"active dimensions by κ: {ladder}",
+        f"others: {', '.join(told)}",
+        *(f"doubt: {warning}" for warning in estimate.warnings),
+        *(f"note: {note}" for note in estimate.notes),
+    ]
+    for name, each in estimate.by_class.items():
+        sure = "" if each.confident else " (doubtful)"
+        lines.append(f"class {name}: {each.dimension}, {each.low:.1f} to {each.high:.1f}{sure}")
+    lines.append(
+        f"{estimate.rows:,} rows, {len(estimate.columns)} columns, effort {estimate.effort},"
+        f" {estimate.seconds:.0f} s; {estimate.workdir}"
+    )
+    return lines
