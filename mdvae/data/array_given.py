@@ -54,15 +54,16 @@ class ArrayGiven(Array):
 
     def looked_up(self) -> Array:
         """With what is found in the files."""
+        own = super().looked_up()
         if not self.given:
             raise ConfigError("data.given: missing; give a .npy or .npz file")
         facts = _of_given(lambda: describe(self.given, open_table(self.given, self.given_array)))
         completed = dataclasses.replace(
-            self,
+            own,
             given=str(Path(self.given).absolute()),
             given_content=facts.content,
             c=facts.d,
-        ).described(describe(self.path, open_table(self.path, self.array)))
+        )
         if facts.rows != completed.rows:
             raise ConfigError(
                 f"data.given: {self.given} has {facts.rows} rows and {self.path}"

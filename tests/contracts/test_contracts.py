@@ -42,6 +42,7 @@ LARGE = {"kappa": (4,), "d": (7,), "r": (3,)}
 FOLDER = Path(tempfile.mkdtemp(prefix="mdvae-tests-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 np.save(FOLDER / "x.npy", np.random.default_rng(0).normal(3.0, 0.2, (180, 6)))
+np.save(FOLDER / "given.npy", np.random.default_rng(3).normal(5.0, 2.0, (180, 2)))
 # And images of three classes.
 np.savez(
     FOLDER / "images.npz",
@@ -56,6 +57,7 @@ FIELDS |= {"channels": 2, "dense": 5, "scales": 2}
 FIELDS |= {"length": 3, "past": 1}
 OWN_FIELDS = {
     "array": {"path": str(FOLDER / "x.npy")},
+    "array_given": {"path": str(FOLDER / "x.npy"), "given": str(FOLDER / "given.npy")},
     "sequence_array": {"path": str(FOLDER / "sequences.npy"), "n_eval": 0.3},
     "lstm": {"hidden": (5,)},
     "images": {"dataset": "file", "path": str(FOLDER / "images.npz"), "n_train": 0},
@@ -115,8 +117,8 @@ def all_cases():
                 continue  # seen on one kind of data
             if conditional and "array" in names:
                 continue  # has no condition
-            if not conditional and "varying_t" in names:
-                continue  # the same as on "manifold"
+            if not conditional and not {"varying_t", "array_given"}.isdisjoint(names):
+                continue  # the same as on "manifold", or as "array"
             if "resnet" in names and conditional != ("prior" in changes):
                 continue  # one VAE and one CVAE, with all that they can have
             if "sequence_array" in names and "prior" in changes:
@@ -133,6 +135,7 @@ CASES = all_cases()
 # they add on other data.
 LESSER = ["manifold-vae-mlp-adam-model=cvae", "union-vae-mlp-adam"]
 LESSER += ["varying_t-vae-mlp-adam-model=cvae", "sequence_array-vae-lstm-adam-model=cvae"]
+LESSER += ["array_given-vae-mlp-adam-model=cvae"]
 LESSER += ["sequences-vae-lstm-adam-model=cvae"]
 LESSER += [name for name in CASES if "resnet" in name]
 # And of networks on images, which take long to compile, all but two.

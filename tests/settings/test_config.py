@@ -375,7 +375,7 @@ def test_every_kind_has_a_config_of_its_own(section, kind):
         assert config[section][field.name] == field.default
     # The defaults pass the rules that the fields themselves declare.
     rest = {"protocols": None, "grid": given_sizes(config)}
-    if kind in ("array", "sequence_array"):  # which cannot do without a file
+    if kind in ("array", "array_given", "sequence_array"):  # which cannot do without a file
         with pytest.raises(ConfigError, match=r"^data\.path: missing; give a \.npy or \.npz file$"):
             resolve({**config.to_dict(), **rest})
         return
