@@ -44,14 +44,14 @@ from mdvae.estimation.classes import by_class, counts_by_class, one_hot
 from mdvae.estimation.evidence import Seen, gather, left_by, look
 from mdvae.estimation.folder import GIVEN, TABLE, claim, keep, request_of
 from mdvae.estimation.opinions import ask
-from mdvae.estimation.plan import EFFORTS, ladder_config, rungs_of, scaled
+from mdvae.estimation.plan import EFFORTS, Stage, ladder_config, rungs_left, rungs_of, scaled
 from mdvae.estimation.verdict import Evidence, decide
 from mdvae.settings.fields import ConfigError, unusable
 from mdvae.store import checkpoint
 from mdvae.store.loading import LoadedRun, load_run
 from mdvae.sweep import Arguments, run_sweep
 
-CLASSES, CVAE = "classes", "cvae"
+LONGER, CLASSES, CVAE = "longer", "classes", "cvae"
 
 
 class StoppedError(Exception):
@@ -78,30 +78,44 @@ def check_effort(effort: str, field: str) -> None:
 
 
 def _train(
-    path: Path, kappas: tuple[int, ...], x: np.ndarray, given: np.ndarray | None, options: Options
+    name: str,
+    stage: Stage,
+    kappas: tuple[int, ...],
+    x: np.ndarray,
+    given: np.ndarray | None,
+    options: Options,
 ) -> LoadedRun:
     """Trains a ladder on a table, or what is left of it.
 
     Raises:
         StoppedError: where it was interrupted.
     """
-    path.mkdir(exist_ok=True)
+    path = options.workdir / name
     table = keep(options.workdir, TABLE, x)
-    known = None if given is None else keep(path.parent, f"{path.name}-{GIVEN}", given)
-    config = ladder_config(table, kappas, EFFORTS[options.effort], len(x), options.seed, known)
+    known = None if given is None else keep(options.workdir, f"{name}-{GIVEN}", given)
+    config = ladder_config(table, kappas, stage, len(x), options.seed, known)
     code = run_sweep(Arguments(config, path, command=options.command, report=False))
     if code == cli.INTERRUPTED:
         raise StoppedError
     return load_run(path)
 
 
-def _evidence(x: np.ndarray, given: np.ndarray | None, options: Options) -> tuple[Seen, Evidence]:
-    """What neighbours see and what the models of a ladder show."""
+def _evidence(
+    x: np.ndarray, given: np.ndarray | None, options: Options
+) -> tuple[Seen, Evidence, str]:
+    """What neighbours see and what models show, and the name of the last ladder."""
     print("looking at neighbours ...", flush=True)
+    effort = EFFORTS[options.effort]
     seen = left_by(look(x), given)
-    kappas = rungs_of(seen.neighbours, seen.span, EFFORTS[options.effort].rungs)
-    run = _train(options.workdir / LADDER, kappas, x, given, options)
-    return seen, gather(run, x, seen)
+    kappas = rungs_of(seen.neighbours, seen.span, effort.rungs)
+    first = gather(_train(LADDER, effort.first, kappas, x, given, options), x, seen)
+    if effort.second is None:
+        return seen, first, LADDER
+    found = decide(first)
+    kappas = rungs_left(found.dimension, found.kappa, kappas[-1])
+    print(f"first answer: {found.dimension}; training {kappas} for longer ...", flush=True)
+    run = _train(LONGER, effort.second, kappas, x, given, options)
+    return seen, gather(run, x, seen, found.kappa), LONGER
 
 
 def run(table: Intake, options: Options) -> Estimate:
@@ -112,7 +126,7 @@ def run(table: Intake, options: Options) -> Estimate:
     if done is not None:
         return done
     x, scales, note = scaled(table.x)
-    seen, evidence = _evidence(x, table.given, options)
+    seen, evidence, ladder = _evidence(x, table.given, options)
     print("asking for second opinions ...", flush=True)
     found = decide(evidence)
     estimate = Estimate(
@@ -126,6 +140,7 @@ def run(table: Intake, options: Options) -> Estimate:
         estimates=ask(seen, evidence, quick=options.effort == "quick"),
         rungs=evidence.rungs,
         by_class=_by_class(table, x, options),
+        ladder=ladder,
         kappa=found.kappa,
         seed=options.seed,
         columns=table.columns,
@@ -150,7 +165,8 @@ def _by_class(table: Intake, x: np.ndarray, options: Options) -> dict[str, Estim
         apart[name] = run(rows, own)
     kappa = max(rung.kappa for each in apart.values() for rung in each.rungs)
     told = one_hot(table)
-    cvae = _train(options.workdir / CVAE, (kappa,), x, told, options)
+    effort = EFFORTS[options.effort]
+    cvae = _train(CVAE, effort.second or effort.first, (kappa,), x, told, options)
     counts = counts_by_class(cvae, x, told, table)
     return {
         name: dataclasses.replace(each, estimates=(*each.estimates, counts[name]))

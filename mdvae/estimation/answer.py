@@ -33,6 +33,7 @@ class Estimate:
         estimates: what others say, and the codes of the chosen model.
         rungs: what the models of each kappa show.
         by_class: the estimates of each class apart, where there are labels.
+        ladder: the folder of the models that decided.
         kappa, seed: of the model that `transform` uses.
         columns: names of the columns that were used.
         scales: what each was divided by; () where they were left as they are.
@@ -52,6 +53,7 @@ class Estimate:
     estimates: tuple[Opinion, ...]
     rungs: tuple[Rung, ...]
     by_class: dict[str, "Estimate"]
+    ladder: str
     kappa: int
     seed: int
     columns: tuple[str, ...]
@@ -71,7 +73,7 @@ class Estimate:
             ConfigError: for another number of columns.
         """
         table = self._used(x)
-        run = load_run(self.workdir / LADDER)
+        run = load_run(self.workdir / self.ladder)
         cell = next(cell for cell in run.cells if cell.sizes.kappa == self.kappa)
         ratios = run.spectrum(cell, self.seed)
         active = largest_gap(ratios, run.config.analysis.ad_min_gap).ad or 0

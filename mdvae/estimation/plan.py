@@ -27,26 +27,40 @@ MOST_BATCH = 500
 LOOKS = 8
 
 
-class Effort(NamedTuple):
-    """How much is trained.
+class Stage(NamedTuple):
+    """What one ladder trains.
 
     Attributes:
-        rungs: how many values of kappa.
-        seeds: of each.
+        seeds: of each kappa.
         steps: of each run.
         hidden: layers of encoder and decoder.
     """
 
-    rungs: int
     seeds: int
     steps: int
     hidden: tuple[int, ...]
 
 
+class Effort(NamedTuple):
+    """How much is trained.
+
+    Attributes:
+        rungs: how many values of kappa.
+        first: of all of them.
+        second: of the few that are left after that, or None.
+    """
+
+    rungs: int
+    first: Stage
+    second: Stage | None
+
+
+# Rungs far from the answer are given up after the first stage, which is short: what is left is
+# trained for longer, so that a choice that still moves is seen to move.
 EFFORTS = {
-    "quick": Effort(rungs=4, seeds=2, steps=3_000, hidden=(128, 128)),
-    "normal": Effort(rungs=8, seeds=3, steps=8_000, hidden=(128, 128)),
-    "thorough": Effort(rungs=12, seeds=5, steps=20_000, hidden=(256, 256)),
+    "quick": Effort(4, Stage(2, 3_000, (128, 128)), None),
+    "normal": Effort(8, Stage(2, 3_000, (128, 128)), Stage(3, 8_000, (128, 128))),
+    "thorough": Effort(12, Stage(3, 6_000, (256, 256)), Stage(5, 20_000, (256, 256))),
 }
 
 
@@ -111,10 +125,16 @@ def rungs_of(near: float, span: int, count: int) -> tuple[int, ...]:
     return (*sorted(inner), wide)
 
 
+def rungs_left(dimension: int, chosen: int, wide: int) -> tuple[int, ...]:
+    """Values of kappa of the second stage: around the answer of the first, the chosen, the wide."""
+    around = {max(1, dimension + step) for step in (-1, 0, 1)}
+    return tuple(sorted(around | {chosen, wide}))
+
+
 def ladder_config(
     table: Path,
     kappas: tuple[int, ...],
-    effort: Effort,
+    stage: Stage,
     rows: int,
     seed: int,
     given: Path | None = None,
@@ -137,12 +157,12 @@ def ladder_config(
         config.data.given = str(given)
         config.method.model = "cvae"
     config.grid = ConfigDict({"kappa": kappas})
-    config.seeds, config.seed = effort.seeds, seed
-    config.steps = effort.steps
-    config.log_every = config.eval_every = effort.steps // LOOKS
-    config.save_every = effort.steps // 2
+    config.seeds, config.seed = stage.seeds, seed
+    config.steps = stage.steps
+    config.log_every = config.eval_every = stage.steps // LOOKS
+    config.save_every = stage.steps // 2
     config.batch_size = min(MOST_BATCH, int((1 - EVALUATED) * rows))
-    config.networks.hidden = effort.hidden
+    config.networks.hidden = stage.hidden
     config.networks.output = "linear"
     config.method.log_gamma_init = -3.0
     return resolve(config)

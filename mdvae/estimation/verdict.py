@@ -29,6 +29,8 @@ LEAST_GAIN = 0.01
 EXACT, MANY, FOLDED = 4.5, 10.0, 0.15
 # Of its span, what neighbours must see of data that fill it so that a surface in it is ruled out.
 FULL = 0.95
+# Rows whose dimensions differ by such a factor are of several manifolds.
+UNLIKE = 2.0
 
 
 class Rung(NamedTuple):
@@ -68,6 +70,7 @@ class Evidence(NamedTuple):
         gaussian: held-out negative log density of a normal law of the training rows, nats; nan
             where it has none.
         spacing: median distance to the nearest neighbour.
+        thin, thick: dimensions near the rows where they are fewest and most, by neighbours.
         told: whether models were told something of each row, and what is left is asked for.
         settled: whether the choice among rungs was the same before the last part of training.
     """
@@ -84,6 +87,8 @@ class Evidence(NamedTuple):
     local: float
     gaussian: float
     spacing: float
+    thin: float
+    thick: float
     told: bool
     settled: bool
 
@@ -260,6 +265,11 @@ def _warnings(evidence: Evidence, rung: Rung, found: _Found) -> list[str]:
         warnings.append(f"all {widest.kappa} latents are in use: give more")
     if evidence.n < 20 * max(found.dimension, 1):
         warnings.append(f"few samples: {evidence.n} rows for {found.dimension:.0f} dimensions")
+    if evidence.thick > UNLIKE * evidence.thin:
+        warnings.append(
+            f"rows differ in dimension: {evidence.thin:.1f} near some and {evidence.thick:.1f} near"
+            " others, as in a union of unlike parts; estimate those apart"
+        )
     return warnings
 
 

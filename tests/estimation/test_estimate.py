@@ -17,13 +17,14 @@ from mdvae.estimation.answer import from_json, lines_of, to_json
 from mdvae.estimation.classes import by_class, one_hot
 from mdvae.settings.fields import ConfigError
 
-SMALL = plan.Effort(rungs=3, seeds=2, steps=80, hidden=(8,))
+SMALL = plan.Effort(3, plan.Stage(2, 80, (8,)), None)
+STAGED = SMALL._replace(second=plan.Stage(3, 120, (8,)))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _moments():
     jax.local_devices()
-    with mock.patch.dict(plan.EFFORTS, quick=SMALL), quick_compilation():
+    with mock.patch.dict(plan.EFFORTS, quick=SMALL, normal=STAGED), quick_compilation():
         yield
 
 
@@ -173,6 +174,18 @@ def test_what_is_given(folder):
     assert near.value == pytest.approx(plain.value - 1, abs=0.4)
 
 
+def test_two_stages(folder):
+    x = table()
+    found = mdvae.estimate(x, effort="normal", workdir=folder / "staged")
+    first, second = (mdvae.load_run(folder / "staged" / name) for name in ("ladder", "longer"))
+    assert (first.config.steps, second.config.steps) == (80, 120)
+    assert (first.config.seeds, second.config.seeds) == (2, 3)
+    assert [rung.kappa for rung in found.rungs] == [cell.sizes.kappa for cell in second.cells]
+    assert found.transform(x).shape[0] == len(x)
+    names = [each.name for each in found.estimates]
+    assert {"DANCo", "FisherS"} <= set(names)
+
+
 def test_active_coordinates(folder, whole):
     found, _ = whole
     x = table()
@@ -215,7 +228,9 @@ def test_stopped(folder, monkeypatch, capsys):
 @pytest.mark.long
 def test_a_planted_dimension(tmp_path, monkeypatch):
     """Four coordinates behind a layer of tanh, at the real size of the least effort."""
-    monkeypatch.setitem(plan.EFFORTS, "quick", plan.Effort(4, 2, 3_000, (128, 128)))
+    monkeypatch.setitem(
+        plan.EFFORTS, "quick", plan.Effort(4, plan.Stage(2, 3_000, (128, 128)), None)
+    )
     generator = np.random.default_rng(5)
     u = generator.normal(size=(5_000, 4))
     x = np.tanh(u @ generator.normal(size=(4, 20)) / 2 + generator.normal(size=20))

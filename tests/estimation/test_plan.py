@@ -16,6 +16,7 @@ from mdvae.estimation.plan import (
     gaussian_nelbo,
     ladder_config,
     linear_span,
+    rungs_left,
     rungs_of,
     scaled,
 )
@@ -37,6 +38,25 @@ def test_rungs_around_what_neighbours_see():
     assert rungs_of(9.6, 11, 4) == (8, 9, 11, 13)
     assert rungs_of(1.0, 3, 4) == (1, 2, 5)
     assert rungs_of(12.0, 784, 4)[-1] == 48
+
+
+def test_rungs_that_are_left():
+    assert rungs_left(10, 11, 22) == (9, 10, 11, 22)
+    assert rungs_left(1, 5, 5) == (1, 2, 5)
+    assert rungs_left(6, 14, 14) == (5, 6, 7, 14)
+
+
+def test_a_union_is_seen():
+    generator = np.random.default_rng(0)
+    line = generator.uniform(-1, 1, (800, 1)) * np.ones(9)
+    ball = generator.normal(size=(800, 5)) @ np.eye(5, 9) + 10
+    seen = look(np.concatenate([line, ball]))
+    assert seen.thin == pytest.approx(1.0, abs=0.3)
+    assert seen.thick == pytest.approx(5.0, abs=1.0)
+    alone = look(ball)
+    assert alone.thick < 1.5 * alone.thin
+    repeated = look(np.concatenate([ball, ball]))
+    assert math.isnan(repeated.thin)
 
 
 def test_columns_are_divided_where_one_has_most_of_the_variance():
@@ -80,13 +100,13 @@ def test_the_loss_of_a_normal_law():
 def test_the_config_of_a_ladder(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(300, 4)))
     np.save(tmp_path / "c.npy", np.arange(300.0)[:, None])
-    effort = EFFORTS["quick"]
-    config = ladder_config(tmp_path / "x.npy", (2, 6), effort, 300, 7)
+    stage = EFFORTS["quick"].first
+    config = ladder_config(tmp_path / "x.npy", (2, 6), stage, 300, 7)
     assert config.grids == {"": {"kappa": (2, 6)}}
-    assert (config.seed, config.seeds, config.steps) == (7, effort.seeds, effort.steps)
+    assert (config.seed, config.seeds, config.steps) == (7, stage.seeds, stage.steps)
     assert config.batch_size == 240  # all that are trained on
     assert config.save_every % config.log_every == 0
-    told = ladder_config(tmp_path / "x.npy", (2, 6), effort, 300, 7, tmp_path / "c.npy")
+    told = ladder_config(tmp_path / "x.npy", (2, 6), stage, 300, 7, tmp_path / "c.npy")
     assert (told.data.kind, told.data.c, told.method.model) == ("array_given", 1, "cvae")
 
 

@@ -44,6 +44,8 @@ def evidence(rungs, near, raw=None, **changes):
         "local": near,
         "gaussian": 30.0,
         "spacing": 1.0,
+        "thin": 0.9 * near,
+        "thick": 1.1 * near,
         "told": False,
         "settled": True,
         **changes,
@@ -180,6 +182,8 @@ def test_intervals_hold_all_that_is_left_open():
             {"rungs": (rung(8, 7, -30.0, 7.0), rung(9, [8, 7], -50.0, 7.6), rung(22, 8, -49.0))},
             "seeds disagree: 7, 8",
         ),
+        ({"thin": 2.0, "thick": 4.1}, "2.0 near some and 4.1 near others"),
+        ({"thin": NAN, "thick": NAN}, None),
         ({"n": 120}, "few samples: 120 rows for 8 dimensions"),
     ],
 )
