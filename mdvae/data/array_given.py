@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdvae.data.arrays import (
-    SPLIT_SEED,
     Array,
     check_content,
     check_split,
     samples_of,
+    split_order,
     units_of_table,
 )
 from mdvae.data.base import EPOCH, DataKind, DataSizes
@@ -91,7 +91,7 @@ def _make(law: Any, table: Table, n: int, split: str, part: int | None) -> dict[
     settings, sizes = law
     values = open_table(settings.path, settings.array)
     check_content(settings, values)
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(values))
+    order = split_order(len(values))
     mine = (order[: table.n_eval] if split == "eval" else order[table.n_eval :])[:n]
     batch = {"x": np.asarray(values[mine], np.float64).T}
     if sizes.c:
