@@ -11,7 +11,8 @@ Usage:
                         left once it is known
     --effort=HOW        quick (a minute for 5,000 x 20 on two cores), normal or thorough
     --seed=S            of the first model; default 0
-    --workdir=DIR       where models, figures and estimate.json go; default runs/FILE's name
+    --workdir=DIR       where models, report.md, figures and estimate.json go; default runs/FILE's
+                        name
 
 The same command in the same workdir goes on where it was stopped. A mistake exits with code 2.
 """
@@ -42,7 +43,7 @@ from mdvae.estimation import answer
 from mdvae.estimation.answer import LADDER, Estimate
 from mdvae.estimation.classes import by_class, counts_by_class, one_hot
 from mdvae.estimation.evidence import Seen, gather, left_by, look
-from mdvae.estimation.folder import GIVEN, TABLE, claim, keep, request_of
+from mdvae.estimation.folder import CLASSES, CVAE, GIVEN, REPORT, TABLE, claim, keep, request_of
 from mdvae.estimation.opinions import ask
 from mdvae.estimation.plan import EFFORTS, Stage, ladder_config, rungs_left, rungs_of, scaled
 from mdvae.estimation.verdict import Evidence, decide
@@ -51,7 +52,7 @@ from mdvae.store import checkpoint
 from mdvae.store.loading import LoadedRun, load_run
 from mdvae.sweep import Arguments, run_sweep
 
-LONGER, CLASSES, CVAE = "longer", "classes", "cvae"
+LONGER = "longer"
 
 
 class StoppedError(Exception):
@@ -118,12 +119,32 @@ def _evidence(
     return seen, gather(run, x, seen, found.kappa), LONGER
 
 
-def run(table: Intake, options: Options) -> Estimate:
-    """Estimates the dimension of a table; see `estimate`."""
+def write_report_of(found: Estimate, figures: bool) -> None:
+    """Writes the report of an estimate; that stands, whatever is wrong with what tells of it."""
+    # Matplotlib is not for those who ask for help alone.
+    from mdvae.estimation.figures import draw
+    from mdvae.estimation.report import write_report
+
+    try:
+        if figures:
+            draw(found)
+        write_report(found)
+    except Exception as error:
+        print(f"warning: the report could not be written ({error})", file=sys.stderr)
+
+
+def run(table: Intake, options: Options, figures: bool = True) -> Estimate:
+    """Estimates the dimension of a table; see `estimate`.
+
+    Args:
+        figures: whether to draw them for the report.
+    """
     started = time.monotonic()
     claim(options.workdir, request_of(table, effort=options.effort, seed=options.seed))
     done = answer.read(options.workdir)
     if done is not None:
+        if not (options.workdir / REPORT).is_file():  # stopped between the two
+            write_report_of(done, figures)
         return done
     x, scales, note = scaled(table.x)
     seen, evidence, ladder = _evidence(x, table.given, options)
@@ -151,6 +172,7 @@ def run(table: Intake, options: Options) -> Estimate:
         workdir=options.workdir,
     )
     answer.save(estimate)
+    write_report_of(estimate, figures)
     return estimate
 
 
@@ -162,7 +184,7 @@ def _by_class(table: Intake, x: np.ndarray, options: Options) -> dict[str, Estim
     for place, (name, rows) in by_class(table).items():
         print(f"class {name}:", flush=True)
         own = options._replace(workdir=options.workdir / CLASSES / str(place))
-        apart[name] = run(rows, own)
+        apart[name] = run(rows, own, figures=False)
     kappa = max(rung.kappa for each in apart.values() for rung in each.rungs)
     told = one_hot(table)
     effort = EFFORTS[options.effort]

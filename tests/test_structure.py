@@ -16,6 +16,7 @@ ROOMS = (
     "engine",
     "analysis",
     "reports",
+    "estimation",
     "benchmark",
     "",  # the commands, and the package itself
 )

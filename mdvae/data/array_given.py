@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdvae.data.arrays import (
-    SPLIT_SEED,
     Array,
     check_content,
     check_split,
     samples_of,
+    split_order,
     units_of_table,
 )
 from mdvae.data.base import EPOCH, DataKind, DataSizes
@@ -72,11 +72,16 @@ class ArrayGiven(Array):
         return completed
 
 
-def standardised(given: np.ndarray) -> np.ndarray:
-    """What is given as networks are told it, [n, c]: each column of mean 0 and variance 1."""
+def standardised(given: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """What is given as networks are told it, [n, c]: each column of mean 0 and variance 1.
+
+    Args:
+        known: rows whose mean and variance count, where they are others.
+    """
     given = np.asarray(given, np.float64)
-    spread = given.std(axis=0)
-    return (given - given.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    known = given if known is None else np.asarray(known, np.float64)
+    spread = known.std(axis=0)
+    return (given - known.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
 
 
 class Table(NamedTuple):
@@ -92,7 +97,7 @@ def _make(law: Any, table: Table, n: int, split: str, part: int | None) -> dict[
     settings, sizes = law
     values = open_table(settings.path, settings.array)
     check_content(settings, values)
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(values))
+    order = split_order(len(values))
     mine = (order[: table.n_eval] if split == "eval" else order[table.n_eval :])[:n]
     batch = {"x": np.asarray(values[mine], np.float64).T}
     if sizes.c:

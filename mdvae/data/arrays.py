@@ -131,6 +131,11 @@ def samples_of(settings: Any) -> tuple[int, int]:
     return settings.rows - wanted, wanted
 
 
+def split_order(rows: int) -> np.ndarray:
+    """Numbers of the rows of a table, those that are held out first, [rows]."""
+    return np.random.default_rng(SPLIT_SEED).permutation(rows)
+
+
 def check_split(settings: Any, named: Any) -> None:
     """Refuses to hold out too few rows, or to leave too few."""
     n_train, n_eval = samples_of(settings)
@@ -152,7 +157,7 @@ def _make(law: Any, table: Table, n: int, split: str, part: int | None) -> dict[
     settings, _ = law
     values = open_table(settings.path, settings.array)
     check_content(settings, values)
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(values))
+    order = split_order(len(values))
     mine = order[: table.n_eval] if split == "eval" else order[table.n_eval :]
     return {"x": np.asarray(values[mine[:n]], np.float64).T}
 

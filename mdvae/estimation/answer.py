@@ -11,6 +11,8 @@ import numpy as np
 
 from mdvae.analysis.dims import largest_gap
 from mdvae.analysis.neighbours import Opinion
+from mdvae.data.array_given import standardised
+from mdvae.estimation.folder import GIVEN
 from mdvae.estimation.verdict import Rung
 from mdvae.settings.fields import ConfigError
 from mdvae.store.loading import load_run
@@ -63,22 +65,35 @@ class Estimate:
     seconds: float
     workdir: Path
 
-    def transform(self, x: Any) -> np.ndarray:
+    def transform(self, x: Any, given: Any = None) -> np.ndarray:
         """Active coordinates of samples, [n, active]: the posterior means of a trained model.
 
         Args:
             x: [n, columns], the columns that the estimate was given or those that it used.
+            given: [n, c], where the estimate was given something.
 
         Raises:
             ConfigError: for another number of columns.
         """
-        table = self._used(x)
+        table, c = self._used(x), self._told(given, len(x))
         run = load_run(self.workdir / self.ladder)
         cell = next(cell for cell in run.cells if cell.sizes.kappa == self.kappa)
         ratios = run.spectrum(cell, self.seed)
         active = largest_gap(ratios, run.config.analysis.ad_min_gap).ad or 0
-        mean, _ = run.encode(cell, self.seed, table)
+        mean, _ = run.encode(cell, self.seed, table, c)
         return mean[:, np.argsort(ratios)[:active]]
+
+    def _told(self, given: Any, n: int) -> np.ndarray | None:
+        """What is given of samples, as models are told it."""
+        file = self.workdir / f"{self.ladder}-{GIVEN}"
+        if given is None and not file.is_file():
+            return None
+        known = np.load(file) if file.is_file() else np.empty((0, 0))
+        rows = None if given is None else np.asarray(given, np.float64).reshape(n, -1)
+        if rows is None or rows.shape[1] != known.shape[1]:
+            found = "missing" if rows is None else f"has {rows.shape[1]} columns"
+            raise ConfigError(f"given: {found}; it must be [rows, {known.shape[1]} columns]")
+        return standardised(rows, known)
 
     def _used(self, x: Any) -> np.ndarray:
         """Samples with the columns that models were given, scaled as they were."""

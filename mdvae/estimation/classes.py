@@ -10,6 +10,9 @@ from mdvae.data.files import LEAST_ROWS
 from mdvae.data.intake import Intake
 from mdvae.store.loading import LoadedRun
 
+# What the count of a class in a CVAE is called among its opinions.
+TOGETHER = "CVAE of all classes"
+
 
 def by_class(table: Intake) -> dict[int, tuple[str, Intake]]:
     """The rows of each class that has enough, by its place, with its name."""
@@ -54,7 +57,7 @@ def counts_by_class(
             counts.append(largest_gap(ratios, run.config.analysis.ad_min_gap).ad)
         mean = mean_interval(counts)
         found[name] = Opinion(
-            "CVAE of all classes",
+            TOGETHER,
             mean.mean,
             mean.low,
             mean.high,

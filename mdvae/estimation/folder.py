@@ -12,6 +12,10 @@ from mdvae.settings.fields import ConfigError
 from mdvae.store.rundir import write_atomic
 
 REQUEST, TABLE, GIVEN = "request.json", "table.npy", "given.npy"
+# What tells of an estimate to a reader.
+REPORT, OPINIONS, FIGURES = "report.md", "estimates.csv", "figures"
+# Of classes: their own estimates, and the run of a CVAE that is told them.
+CLASSES, CVAE = "classes", "cvae"
 
 
 def request_of(table: Intake, **settings: Any) -> dict[str, Any]:

@@ -27,6 +27,8 @@ LEAST_GAIN = 0.01
 # Up to here neighbours are exact with thousands of points; from MANY dimensions on, curved data may
 # have so many fewer than neighbours see.
 EXACT, MANY, FOLDED = 4.5, 10.0, 0.15
+# Rows for each dimension below which there are few.
+FEW_ROWS = 20
 # Of its span, what neighbours must see of data that fill it so that a surface in it is ruled out.
 FULL = 0.95
 # Rows whose dimensions differ by such a factor are of several manifolds.
@@ -263,7 +265,7 @@ def _warnings(evidence: Evidence, rung: Rung, found: _Found) -> list[str]:
         warnings.append("not enough training: counts or the order of the rungs still moved")
     if _median(widest.ad) >= widest.kappa < evidence.span:
         warnings.append(f"all {widest.kappa} latents are in use: give more")
-    if evidence.n < 20 * max(found.dimension, 1):
+    if evidence.n < FEW_ROWS * max(found.dimension, 1):
         warnings.append(f"few samples: {evidence.n} rows for {found.dimension:.0f} dimensions")
     if evidence.thick > UNLIKE * evidence.thin:
         warnings.append(

@@ -19,6 +19,7 @@ MAX_PANELS = 24
 MAX_COLUMNS = 6
 # Letters on a line of a title, of 7 points over the narrowest panels.
 TITLE_WIDTH = 34
+LONGEST_NAME = 28
 MARKERS = "osD^vPX<>*"
 LINES = ("-", "--", "-.", ":")
 STYLE: dict[Any, Any] = {
@@ -73,6 +74,13 @@ def full_title(cell: Cell, more: str = "", but: Collection[str] = ()) -> str:
     rest = ", ".join(text for text in (_others(cell, but), more) if text)
     sizes = {symbol(name)[0]: size for name, size in _sizes(cell).items() if size is not None}
     return _lines(", ".join(f"{name} = {size}" for name, size in sizes.items()), rest)
+
+
+def plain_text(name: str) -> str:
+    """A name of a user's own as figures show it: on one line, not long, and a dollar no formula."""
+    line = " ".join(name.split())
+    short = line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
+    return short.replace("$", r"\$")
 
 
 def make_panels(

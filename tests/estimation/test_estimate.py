@@ -172,6 +172,10 @@ def test_what_is_given(folder):
     near = next(each for each in found.estimates if each.name == "TwoNN, normal law")
     plain = next(each for each in found.estimates if each.name == "TwoNN")
     assert near.value == pytest.approx(plain.value - 1, abs=0.4)
+    codes = found.transform(x, x[:, 0])
+    np.testing.assert_allclose(found.transform(x[:9], x[:9, :1]), codes[:9], atol=1e-5)
+    with pytest.raises(ConfigError, match=r"given: missing; it must be \[rows, 1 columns\]"):
+        found.transform(x)
 
 
 def test_two_stages(folder):
