@@ -23,53 +23,31 @@ if __name__ == "__main__":  # before the imports below, which last for seconds
     interrupts.end_in_one_line()
 
 import contextlib
-import dataclasses
 import io
 import shlex
 import sys
 import tempfile
-import time
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from absl import flags
 
 from mdvae import cli
 from mdvae.data.intake import Intake, check_intake, read_intake
-from mdvae.estimation import answer
-from mdvae.estimation.answer import LADDER, Estimate
-from mdvae.estimation.classes import by_class, counts_by_class, one_hot
-from mdvae.estimation.evidence import Seen, gather, left_by, look
-from mdvae.estimation.folder import CLASSES, CVAE, GIVEN, REPORT, TABLE, claim, keep, request_of
-from mdvae.estimation.opinions import ask
-from mdvae.estimation.plan import EFFORTS, Stage, ladder_config, rungs_left, rungs_of, scaled
-from mdvae.estimation.verdict import Evidence, decide
+from mdvae.estimation.answer import Estimate, lines_of
+from mdvae.estimation.flow import Options, run
+from mdvae.estimation.plan import EFFORTS
+from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError, unusable
 from mdvae.store import checkpoint
 from mdvae.store.loading import LoadedRun, load_run
 from mdvae.sweep import Arguments, run_sweep
 
-LONGER = "longer"
-
 
 class StoppedError(Exception):
     """Training was interrupted, and has been saved."""
-
-
-class Options(NamedTuple):
-    """How to estimate.
-
-    Attributes:
-        command: by which to go on.
-    """
-
-    effort: str
-    seed: int
-    workdir: Path
-    command: str
 
 
 def check_effort(effort: str, field: str) -> None:
@@ -78,122 +56,15 @@ def check_effort(effort: str, field: str) -> None:
         raise unusable(field, effort, f"one of {', '.join(EFFORTS)}")
 
 
-def _train(
-    name: str,
-    stage: Stage,
-    kappas: tuple[int, ...],
-    x: np.ndarray,
-    given: np.ndarray | None,
-    options: Options,
-) -> LoadedRun:
-    """Trains a ladder on a table, or what is left of it.
+def _trainer(command: str) -> Callable[[SweepConfig, Path], LoadedRun]:
+    """Trains sweeps as the sweep command does; `command` goes on where one was stopped."""
 
-    Raises:
-        StoppedError: where it was interrupted.
-    """
-    path = options.workdir / name
-    table = keep(options.workdir, TABLE, x)
-    known = None if given is None else keep(options.workdir, f"{name}-{GIVEN}", given)
-    config = ladder_config(table, kappas, stage, len(x), options.seed, known)
-    code = run_sweep(Arguments(config, path, command=options.command, report=False))
-    if code == cli.INTERRUPTED:
-        raise StoppedError
-    return load_run(path)
+    def train(config: SweepConfig, path: Path) -> LoadedRun:
+        if run_sweep(Arguments(config, path, command=command, report=False)) == cli.INTERRUPTED:
+            raise StoppedError
+        return load_run(path)
 
-
-def _evidence(
-    x: np.ndarray, given: np.ndarray | None, options: Options
-) -> tuple[Seen, Evidence, str]:
-    """What neighbours see and what models show, and the name of the last ladder."""
-    print("looking at neighbours ...", flush=True)
-    effort = EFFORTS[options.effort]
-    seen = left_by(look(x), given)
-    kappas = rungs_of(seen.neighbours, seen.span, effort.rungs)
-    first = gather(_train(LADDER, effort.first, kappas, x, given, options), x, seen)
-    if effort.second is None:
-        return seen, first, LADDER
-    found = decide(first)
-    kappas = rungs_left(found.dimension, found.kappa, kappas[-1])
-    print(f"first answer: {found.dimension}; training {kappas} for longer ...", flush=True)
-    run = _train(LONGER, effort.second, kappas, x, given, options)
-    return seen, gather(run, x, seen, found.kappa), LONGER
-
-
-def write_report_of(found: Estimate, figures: bool) -> None:
-    """Writes the report of an estimate; that stands, whatever is wrong with what tells of it."""
-    # Matplotlib is not for those who ask for help alone.
-    from mdvae.estimation.figures import draw
-    from mdvae.estimation.report import write_report
-
-    try:
-        if figures:
-            draw(found)
-        write_report(found)
-    except Exception as error:
-        print(f"warning: the report could not be written ({error})", file=sys.stderr)
-
-
-def run(table: Intake, options: Options, figures: bool = True) -> Estimate:
-    """Estimates the dimension of a table; see `estimate`.
-
-    Args:
-        figures: whether to draw them for the report.
-    """
-    started = time.monotonic()
-    claim(options.workdir, request_of(table, effort=options.effort, seed=options.seed))
-    done = answer.read(options.workdir)
-    if done is not None:
-        if not (options.workdir / REPORT).is_file():  # stopped between the two
-            write_report_of(done, figures)
-        return done
-    x, scales, note = scaled(table.x)
-    seen, evidence, ladder = _evidence(x, table.given, options)
-    print("asking for second opinions ...", flush=True)
-    found = decide(evidence)
-    estimate = Estimate(
-        dimension=found.dimension,
-        low=found.low,
-        high=found.high,
-        confident=found.confident,
-        verdict=found.verdict,
-        warnings=(*found.warnings, *table.warnings),
-        notes=(*table.notes, *([note] if note else [])),
-        estimates=ask(seen, evidence, quick=options.effort == "quick"),
-        rungs=evidence.rungs,
-        by_class=_by_class(table, x, options),
-        ladder=ladder,
-        kappa=found.kappa,
-        seed=options.seed,
-        columns=table.columns,
-        scales=scales,
-        rows=len(x),
-        effort=options.effort,
-        seconds=time.monotonic() - started,
-        workdir=options.workdir,
-    )
-    answer.save(estimate)
-    write_report_of(estimate, figures)
-    return estimate
-
-
-def _by_class(table: Intake, x: np.ndarray, options: Options) -> dict[str, Estimate]:
-    """Estimates of each class apart, and what a CVAE that is told the class says of it."""
-    if table.labels is None:
-        return {}
-    apart = {}
-    for place, (name, rows) in by_class(table).items():
-        print(f"class {name}:", flush=True)
-        own = options._replace(workdir=options.workdir / CLASSES / str(place))
-        apart[name] = run(rows, own, figures=False)
-    kappa = max(rung.kappa for each in apart.values() for rung in each.rungs)
-    told = one_hot(table)
-    effort = EFFORTS[options.effort]
-    cvae = _train(CVAE, effort.second or effort.first, (kappa,), x, told, options)
-    counts = counts_by_class(cvae, x, told, table)
-    return {
-        name: dataclasses.replace(each, estimates=(*each.estimates, counts[name]))
-        for name, each in apart.items()
-    }
+    return train
 
 
 def estimate(
@@ -223,7 +94,7 @@ def estimate(
     check_effort(effort, "effort")
     table = check_intake(x, labels, given)
     folder = Path(workdir or tempfile.mkdtemp(prefix="mdvae-estimate-"))
-    options = Options(effort, seed, folder, "call estimate again with the same workdir")
+    options = Options(effort, seed, folder, _trainer("estimate with the same workdir"))
     with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
         try:
             return run(table, options)
@@ -254,7 +125,7 @@ def parse(argv: Sequence[str]) -> tuple[Intake, Options]:
     table = read_intake(files[0], **text)
     workdir = Path(values["workdir"].value or f"runs/{Path(files[0]).stem}")
     command = "python -m mdvae.estimate " + shlex.join(argv[1:])
-    return table, Options(effort, seed, workdir, command)
+    return table, Options(effort, seed, workdir, _trainer(command))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -269,7 +140,7 @@ def main(argv: Sequence[str]) -> int:
     except checkpoint.DamagedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print("\n" + "\n".join(answer.lines_of(found)))
+    print("\n" + "\n".join(lines_of(found)))
     return 0
 
 

@@ -23,6 +23,9 @@ LEAST_COLUMNS = 4
 SPARE, FAR, MORE = 2, 3.0, 12
 EVALUATED = 0.2
 MOST_BATCH = 500
+# Levels of log gamma for the slope of the loss, above the one that was learned: below it there is
+# only what the networks cannot do.
+ABOVE_LEARNED = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 # Held-out scores are taken so often while a ladder trains.
 LOOKS = 8
 
@@ -48,19 +51,25 @@ class Effort(NamedTuple):
         rungs: how many values of kappa.
         first: of all of them.
         second: of the few that are left after that, or None.
+        slope: at levels of gamma that are held, of the chosen kappa, or None.
     """
 
     rungs: int
     first: Stage
     second: Stage | None
+    slope: Stage | None
 
 
 # Rungs far from the answer are given up after the first stage, which is short: what is left is
 # trained for longer, so that a choice that still moves is seen to move.
 EFFORTS = {
-    "quick": Effort(4, Stage(2, 3_000, (128, 128)), None),
-    "normal": Effort(8, Stage(2, 3_000, (128, 128)), Stage(3, 8_000, (128, 128))),
-    "thorough": Effort(12, Stage(3, 6_000, (256, 256)), Stage(5, 20_000, (256, 256))),
+    "quick": Effort(4, Stage(2, 3_000, (128, 128)), None, None),
+    "normal": Effort(
+        8, Stage(2, 3_000, (128, 128)), Stage(3, 8_000, (128, 128)), Stage(3, 3_000, (128, 128))
+    ),
+    "thorough": Effort(
+        12, Stage(3, 6_000, (256, 256)), Stage(5, 20_000, (256, 256)), Stage(5, 10_000, (256, 256))
+    ),
 }
 
 
@@ -138,6 +147,7 @@ def ladder_config(
     rows: int,
     seed: int,
     given: Path | None = None,
+    levels: tuple[float, ...] = (),
 ) -> SweepConfig:
     """The sweep of a ladder.
 
@@ -148,6 +158,7 @@ def ladder_config(
         table: the file of the table.
         rows: of the table.
         given: the file of what a CVAE is told of them.
+        levels: at which log gamma is held, in the units of the table; () learns it.
     """
     config = default_config(data="array" if given is None else "array_given")
     config.name = "ladder"
@@ -164,5 +175,9 @@ def ladder_config(
     config.batch_size = min(MOST_BATCH, int((1 - EVALUATED) * rows))
     config.networks.hidden = stage.hidden
     config.networks.output = "linear"
-    config.method.log_gamma_init = -3.0
+    if levels:
+        config.grid = ConfigDict({"kappa": kappas, "log_gamma": levels})
+        config.method.anneal = 0.5
+    else:
+        config.method.log_gamma_init = -3.0
     return resolve(config)

@@ -17,8 +17,8 @@ from mdvae.estimation.answer import from_json, lines_of, to_json
 from mdvae.estimation.classes import by_class, one_hot
 from mdvae.settings.fields import ConfigError
 
-SMALL = plan.Effort(3, plan.Stage(2, 80, (8,)), None)
-STAGED = SMALL._replace(second=plan.Stage(3, 120, (8,)))
+SMALL = plan.Effort(3, plan.Stage(2, 80, (8,)), None, None)
+STAGED = SMALL._replace(second=plan.Stage(3, 120, (8,)), slope=plan.Stage(2, 80, (8,)))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -187,7 +187,12 @@ def test_two_stages(folder):
     assert [rung.kappa for rung in found.rungs] == [cell.sizes.kappa for cell in second.cells]
     assert found.transform(x).shape[0] == len(x)
     names = [each.name for each in found.estimates]
-    assert {"DANCo", "FisherS"} <= set(names)
+    assert {"DANCo", "FisherS", "loss slope"} <= set(names)
+    held = mdvae.load_run(folder / "staged" / "slope")
+    learned = next(rung.gamma for rung in found.rungs if rung.kappa == found.kappa)
+    levels = [cell.value("log_gamma") for cell in held.cells]
+    assert min(levels) == pytest.approx(np.log(np.median(learned)) + 0.5, abs=1e-3)
+    assert len(levels) == len(plan.ABOVE_LEARNED)
 
 
 def test_active_coordinates(folder, whole):
@@ -233,7 +238,7 @@ def test_stopped(folder, monkeypatch, capsys):
 def test_a_planted_dimension(tmp_path, monkeypatch):
     """Four coordinates behind a layer of tanh, at the real size of the least effort."""
     monkeypatch.setitem(
-        plan.EFFORTS, "quick", plan.Effort(4, plan.Stage(2, 3_000, (128, 128)), None)
+        plan.EFFORTS, "quick", plan.Effort(4, plan.Stage(2, 3_000, (128, 128)), None, None)
     )
     generator = np.random.default_rng(5)
     u = generator.normal(size=(5_000, 4))

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import importlib
 import math
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from mdvae.analysis.neighbours import Opinion
 from mdvae.data.intake import check_intake
 from mdvae.data.intake_doubts import of_discrete
-from mdvae.estimation import answer, figures, model_figures, report
+from mdvae.estimation import answer, figures, flow, model_figures, report
 from mdvae.estimation.answer import Estimate
 from mdvae.estimation.classes import TOGETHER
 from mdvae.estimation.folder import CLASSES, FIGURES, OPINIONS, REPORT, claim, request_of
@@ -19,8 +18,6 @@ from mdvae.estimation.model_figures import Fitted, draw_latents, draw_residuals,
 from mdvae.estimation.reading import how_to_read
 from mdvae.estimation.verdict import Rung
 
-# `mdvae.estimate` may be the function of that name.
-command = importlib.import_module("mdvae.estimate")
 NAN = math.nan
 SIGN = "(there is a sign of it here)"
 
@@ -256,10 +253,10 @@ def test_classes_beyond_the_markers_are_shown_together():
 @pytest.mark.parametrize("drawn", [True, False])
 def test_an_estimate_that_was_stopped_before_its_report_gets_it(tmp_path, drawn):
     table = check_intake(np.random.default_rng(0).normal(size=(200, 4)))
-    options = command.Options("quick", 0, tmp_path, "")
+    options = flow.Options("quick", 0, tmp_path, lambda config, path: pytest.fail("trains"))
     claim(tmp_path, request_of(table, effort="quick", seed=0))
     answer.save(invented(tmp_path))
-    assert command.run(table, options, figures=drawn).dimension == 3
+    assert flow.run(table, options, figures=drawn).dimension == 3
     assert (tmp_path / REPORT).is_file()
     assert (tmp_path / FIGURES / "ladder.png").is_file() == drawn
 
@@ -269,5 +266,5 @@ def test_an_estimate_is_not_lost_for_its_report(tmp_path, capsys, monkeypatch):
         raise OSError("no space")
 
     monkeypatch.setattr(report, "write_report", fails)
-    command.write_report_of(invented(tmp_path), figures=False)
+    flow.write_report_of(invented(tmp_path), figures=False)
     assert "warning: the report could not be written (no space)" in capsys.readouterr().err
