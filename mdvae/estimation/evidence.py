@@ -20,7 +20,7 @@ from mdvae.analysis.statistics import NAN
 from mdvae.data.array_given import standardised
 from mdvae.estimation import normal_law
 from mdvae.estimation.plan import gaussian_nelbo, linear_span
-from mdvae.estimation.verdict import Evidence, Rung, best_rung
+from mdvae.estimation.verdict import Evidence, Rung, best_rung, decide, median
 from mdvae.store.loading import LoadedRun
 from mdvae.store.rundir import HELD_OUT, Row
 
@@ -198,7 +198,8 @@ def rungs_from(run: LoadedRun, seen: Seen) -> tuple[list[Rung], list[Rung]]:
         )
         rungs.append(rung)
         losses = [line[HELD_OUT + "nelbo"] if line else None for line in lines]
-        earlier.append(rung._replace(nelbo=tuple(NAN if v is None else v for v in losses)))
+        losses = tuple(NAN if loss is None else loss for loss in losses)
+        earlier.append(rung._replace(nelbo=losses, ad=tuple(before)))
     return rungs, earlier
 
 
@@ -207,14 +208,15 @@ def gather(run: LoadedRun, x: np.ndarray, seen: Seen, before: int | None = None)
 
     Args:
         x: [n, d], as the ladder was given it.
-        before: the kappa that a shorter training chose, where there was one.
+        before: the answer of a shorter training, where there was one.
     """
     rungs, earlier = rungs_from(run, seen)
     cell, seed = run.cells[0], run.seeds[0]
     train = run.samples(cell, seed, MOST_SPAN_ROWS, "train")
     held_out = run.samples(cell, seed, MOST_SPAN_ROWS)
-    chosen = best_rung(rungs).kappa
-    return Evidence(
+    # Which of several rungs that count the same is best may change with every step.
+    settled = median(best_rung(earlier).ad) == median(best_rung(rungs).ad)
+    evidence = Evidence(
         n=len(x),
         d=x.shape[1],
         span=seen.span,
@@ -230,5 +232,6 @@ def gather(run: LoadedRun, x: np.ndarray, seen: Seen, before: int | None = None)
         thin=seen.thin,
         thick=seen.thick,
         told=seen.given is not None,
-        settled=best_rung(earlier).kappa == chosen and before in (None, chosen),
+        settled=settled,
     )
+    return evidence._replace(settled=settled and before in (None, decide(evidence).dimension))

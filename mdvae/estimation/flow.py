@@ -20,7 +20,7 @@ from mdvae.estimation.evidence import Seen, gather, left_by, look
 from mdvae.estimation.folder import CLASSES, CVAE, GIVEN, REPORT, TABLE, claim, keep, request_of
 from mdvae.estimation.opinions import ask
 from mdvae.estimation.plan import (
-    ABOVE_LEARNED,
+    AROUND_LEARNED,
     EFFORTS,
     Stage,
     ladder_config,
@@ -66,36 +66,42 @@ def _train(
     return options.train(config, options.workdir / name)
 
 
-def _evidence(
-    x: np.ndarray, given: np.ndarray | None, options: Options
-) -> tuple[Seen, Evidence, str]:
-    """What neighbours see and what models show, and the name of the last ladder."""
+class _Shown(NamedTuple):
+    """What a table shows: `ladder` names the last one, `learned` is the gamma of the first."""
+
+    seen: Seen
+    evidence: Evidence
+    ladder: str
+    learned: float
+
+
+def _evidence(x: np.ndarray, given: np.ndarray | None, options: Options) -> _Shown:
+    """What neighbours see and what models show."""
     print("looking at neighbours ...", flush=True)
     effort = EFFORTS[options.effort]
     seen = left_by(look(x), given)
     kappas = rungs_of(seen.neighbours, seen.span, effort.rungs)
     first = gather(_train(LADDER, effort.first, kappas, x, given, options), x, seen)
-    if effort.second is None:
-        return seen, first, LADDER
     found = decide(first)
+    learned = np.median([rung.gamma for rung in first.rungs if rung.kappa == found.kappa])
+    if effort.second is None:
+        return _Shown(seen, first, LADDER, float(learned))
     kappas = rungs_left(found.dimension, found.kappa, kappas[-1])
     print(f"first answer: {found.dimension}; training {kappas} for longer ...", flush=True)
     run = _train(LONGER, effort.second, kappas, x, given, options)
-    return seen, gather(run, x, seen, found.kappa), LONGER
+    return _Shown(seen, gather(run, x, seen, found.dimension), LONGER, float(learned))
 
 
 def _slope(
-    x: np.ndarray, given: np.ndarray | None, evidence: Evidence, options: Options
+    x: np.ndarray, given: np.ndarray | None, shown: _Shown, options: Options
 ) -> LoadedRun | None:
-    """Models at held levels of gamma, above the one that the chosen kappa learned."""
+    """Models at held levels of gamma, around the one that a training as short has learned."""
     stage = EFFORTS[options.effort].slope
-    kappa = decide(evidence).kappa
-    learned = np.median([rung.gamma for rung in evidence.rungs if rung.kappa == kappa])
-    if stage is None or not (np.isfinite(learned) and learned > 0):
+    if stage is None or not (np.isfinite(shown.learned) and shown.learned > 0):
         return None
-    levels = tuple(round(float(np.log(learned)) + above, 3) for above in ABOVE_LEARNED)
+    levels = tuple(round(float(np.log(shown.learned)) + step, 3) for step in AROUND_LEARNED)
     print("training at held levels of γ ...", flush=True)
-    return _train(SLOPE, stage, (kappa,), x, given, options, levels)
+    return _train(SLOPE, stage, (decide(shown.evidence).kappa,), x, given, options, levels)
 
 
 def write_report_of(found: Estimate, figures: bool) -> None:
@@ -126,8 +132,9 @@ def run(table: Intake, options: Options, figures: bool = True) -> Estimate:
             write_report_of(done, figures)
         return done
     x, scales, note = scaled(table.x)
-    seen, evidence, ladder = _evidence(x, table.given, options)
-    slope = _slope(x, table.given, evidence, options)
+    shown = _evidence(x, table.given, options)
+    seen, evidence = shown.seen, shown.evidence
+    slope = _slope(x, table.given, shown, options)
     print("asking for second opinions ...", flush=True)
     found = decide(evidence)
     estimate = Estimate(
@@ -141,7 +148,7 @@ def run(table: Intake, options: Options, figures: bool = True) -> Estimate:
         estimates=ask(seen, evidence, quick=options.effort == "quick", slope=slope),
         rungs=evidence.rungs,
         by_class=_by_class(table, x, options),
-        ladder=ladder,
+        ladder=shown.ladder,
         kappa=found.kappa,
         seed=options.seed,
         columns=table.columns,

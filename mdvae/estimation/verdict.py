@@ -74,7 +74,8 @@ class Evidence(NamedTuple):
         spacing: median distance to the nearest neighbour.
         thin, thick: dimensions near the rows where they are fewest and most, by neighbours.
         told: whether models were told something of each row, and what is left is asked for.
-        settled: whether the choice among rungs was the same before the last part of training.
+        settled: whether the chosen rung counted as many before the last part of training, and a
+            shorter one came to the same answer.
     """
 
     n: int
@@ -116,7 +117,8 @@ class Verdict(NamedTuple):
     kappa: int
 
 
-def _median(values: Sequence[float | int | None]) -> float:
+def median(values: Sequence[float | int | None]) -> float:
+    """Of the values that there are; nan where there are none."""
     known = [float(value) for value in values if value is not None and np.isfinite(value)]
     return float(np.median(known)) if known else NAN
 
@@ -126,13 +128,13 @@ def best_rung(rungs: Sequence[Rung]) -> Rung:
 
     As good is what the spread over seeds, or a hundredth of a nat per latent, cannot tell apart.
     """
-    finite = [rung for rung in rungs if np.isfinite(_median(rung.nelbo))]
+    finite = [rung for rung in rungs if np.isfinite(median(rung.nelbo))]
     if not finite:
         return rungs[0]
-    best = min(finite, key=lambda rung: _median(rung.nelbo))
+    best = min(finite, key=lambda rung: median(rung.nelbo))
     spread = float(np.ptp([v for v in best.nelbo if np.isfinite(v)])) / 2
-    level = _median(best.nelbo) + max(spread, LEAST_GAIN * best.kappa)
-    return min((r for r in finite if _median(r.nelbo) <= level), key=lambda rung: rung.kappa)
+    level = median(best.nelbo) + max(spread, LEAST_GAIN * best.kappa)
+    return min((r for r in finite if median(r.nelbo) <= level), key=lambda rung: rung.kappa)
 
 
 def _allowed(count: float, steady: bool = False) -> float:
@@ -166,7 +168,7 @@ def _is_noise(evidence: Evidence, rung: Rung, count: float) -> bool:
     It must be about as wide as neighbours are apart, and wider neighbourhoods must see less of it.
     """
     left = max(evidence.d - count, 0.0)
-    wide = np.sqrt(2.0 * _median(rung.gamma) * left) > 0.5 * evidence.spacing
+    wide = np.sqrt(2.0 * median(rung.gamma) * left) > 0.5 * evidence.spacing
     return bool(wide and evidence.far < 0.5 * (evidence.raw + count))
 
 
@@ -182,11 +184,11 @@ class _Found(NamedTuple):
 
 def _by_neighbours(evidence: Evidence, rung: Rung, count: float, why: str) -> _Found:
     """The answer of the neighbours, where models cannot be followed."""
-    codes, near = _median(rung.codes), evidence.neighbours
+    codes, near = median(rung.codes), evidence.neighbours
     # In few dimensions neighbours are exact, and the codes see the same.
     sure = near < EXACT and (not np.isfinite(codes) or abs(codes - near) < 0.5)
     low = min(
-        evidence.neighbours_low, evidence.raw, np.nan_to_num(_median(rung.codes_low), nan=np.inf)
+        evidence.neighbours_low, evidence.raw, np.nan_to_num(median(rung.codes_low), nan=np.inf)
     )
     # Of many dimensions the nearest may lie on another fold, which adds some.
     low *= 1.0 - FOLDED * min(1.0, near / MANY)
@@ -196,11 +198,11 @@ def _by_neighbours(evidence: Evidence, rung: Rung, count: float, why: str) -> _F
 
 def _weigh(evidence: Evidence, rung: Rung) -> _Found:
     """The answer by what kind of evidence there is."""
-    count, span = _median(rung.ad), evidence.span
-    codes, near = _median(rung.codes), evidence.neighbours
+    count, span = median(rung.ad), evidence.span
+    codes, near = median(rung.codes), evidence.neighbours
     count = 0.0 if np.isnan(count) else count
-    ends = _median(rung.codes_low), _median(rung.codes_high)
-    gain = NAN if evidence.told else evidence.gaussian - _median(rung.nelbo)
+    ends = median(rung.codes_low), median(rung.codes_high)
+    gain = NAN if evidence.told else evidence.gaussian - median(rung.nelbo)
     if evidence.told and count == 0 and near < 0.5:
         return _Found(0, 0.0, near, True, "nothing is left once what is given is known")
     if count == 0 or (np.isfinite(gain) and gain < LEAST_GAIN * evidence.d):
@@ -263,7 +265,7 @@ def _warnings(evidence: Evidence, rung: Rung, found: _Found) -> list[str]:
         warnings.append(f"seeds disagree: {', '.join(map(str, counts))} active dimensions")
     if found.agrees and (any(rung.moving) or not evidence.settled):
         warnings.append("not enough training: counts or the order of the rungs still moved")
-    if _median(widest.ad) >= widest.kappa < evidence.span:
+    if median(widest.ad) >= widest.kappa < evidence.span:
         warnings.append(f"all {widest.kappa} latents are in use: give more")
     if evidence.n < FEW_ROWS * max(found.dimension, 1):
         warnings.append(f"few samples: {evidence.n} rows for {found.dimension:.0f} dimensions")

@@ -53,6 +53,7 @@ def invented(workdir, **changes):
         ),
         "rungs": (rung(2, (400.0, 300.0), (2, 2)), rung(4, (-7.0, -8.0), (3, 3)), *WIDE),
         "by_class": {},
+        "ladder": "ladder",
         "kappa": 4,
         "seed": 0,
         "columns": ("a", "b", "c", "d"),
