@@ -162,7 +162,7 @@ def _truth(values: flags.FlagValues) -> Plan | None:
 
 def _estimator(effort: str) -> Estimator:
     """What `python -m mdvae.estimate` finds, as the benchmark takes it."""
-    from mdvae.estimate import estimate  # pyright: ignore[reportMissingImports]
+    from mdvae.estimate import estimate
 
     def found(x: np.ndarray, seed: int, workdir: Path) -> Found:
         answer = estimate(x, effort=effort, seed=seed, workdir=workdir)
@@ -213,7 +213,11 @@ def main(argv: Sequence[str]) -> int:
         return 0
     set_up_cpu()
     if options.truth:
-        run_truth(options.truth, _estimator(options.truth.effort))
+        try:
+            run_truth(options.truth, _estimator(options.truth.effort))
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on", file=sys.stderr)
+            return cli.INTERRUPTED
         return 0
     devices = pick_devices(0, sys.maxsize)
     machine = describe_machine(devices)

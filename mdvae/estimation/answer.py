@@ -12,8 +12,9 @@ import numpy as np
 from mdvae.analysis.dims import largest_gap
 from mdvae.analysis.neighbours import Opinion
 from mdvae.data.array_given import standardised
+from mdvae.data.intake_words import clean
 from mdvae.estimation.folder import GIVEN
-from mdvae.estimation.verdict import Rung
+from mdvae.estimation.shown import Rung
 from mdvae.settings.fields import ConfigError
 from mdvae.store.loading import load_run
 from mdvae.store.rundir import write_atomic
@@ -97,8 +98,10 @@ class Estimate:
 
     def _used(self, x: Any) -> np.ndarray:
         """Samples with the columns that models were given, scaled as they were."""
-        if hasattr(x, "columns") and set(self.columns) <= {str(name) for name in x.columns}:
-            x = x.rename(columns=str)[list(self.columns)]
+        if hasattr(x, "columns"):
+            places = {clean(str(name)): j for j, name in enumerate(x.columns)}
+            if set(self.columns) <= set(places):
+                x = x.iloc[:, [places[name] for name in self.columns]]
         table = np.asarray(x, np.float64)
         table = table.reshape(len(table), -1) if table.ndim > 1 else table
         if table.ndim == 2 and table.shape[1] != len(self.columns):

@@ -8,6 +8,7 @@ from mdvae.analysis.statistics import mean_interval
 from mdvae.data.array_given import standardised
 from mdvae.data.files import LEAST_ROWS
 from mdvae.data.intake import Intake
+from mdvae.data.intake_doubts import of_shape
 from mdvae.store.loading import LoadedRun
 
 # What the count of a class in a CVAE is called among its opinions.
@@ -21,9 +22,13 @@ def by_class(table: Intake) -> dict[int, tuple[str, Intake]]:
     for place, name in enumerate(table.classes):
         mine = table.labels == place
         if np.sum(mine) >= LEAST_ROWS:
-            given = None if table.given is None else table.given[mine]
+            x, given = table.x[mine], None if table.given is None else table.given[mine]
+            if given is not None:  # what is one number for the class tells it nothing
+                given = given[:, np.ptp(given, axis=0) > 0]
+                given = given if given.shape[1] else None
+            doubts = tuple(of_shape(*x.shape))
             own = table._replace(
-                x=table.x[mine], labels=None, classes=(), given=given, notes=(), warnings=()
+                x=x, labels=None, classes=(), given=given, notes=(), warnings=doubts
             )
             found[place] = (name, own)
     return found

@@ -8,7 +8,9 @@ import numpy as np
 from mdvae.analysis.calibration import subsample
 from mdvae.analysis.dims import largest_gap
 from mdvae.analysis.neighbours import (
+    DRAWS,
     PCA_NEIGHBOURS,
+    Estimate,
     Neighbours,
     local_inverses,
     local_pca,
@@ -20,7 +22,8 @@ from mdvae.analysis.statistics import NAN
 from mdvae.data.array_given import standardised
 from mdvae.estimation import normal_law
 from mdvae.estimation.plan import gaussian_nelbo, linear_span
-from mdvae.estimation.verdict import Evidence, Rung, best_rung, decide, median
+from mdvae.estimation.shown import Evidence, Rung, best_rung, median
+from mdvae.estimation.verdict import decide
 from mdvae.store.loading import LoadedRun
 from mdvae.store.rundir import HELD_OUT, Row
 
@@ -29,6 +32,8 @@ MOST_POINTS, MOST_SPAN_ROWS = 5_000, 20_000
 GENERATOR = 0
 # Part of the training before which nothing should be different any more.
 LAST_PART = 0.75
+# What TwoNN says of regular rows is more than so many times what more neighbours say.
+REGULAR = 2.0
 # Neighbours that a local dimension is of, and that it is averaged over.
 LOCAL_NEIGHBOURS, LOCAL_MEAN = 20, 30
 # A column of no more different values than this has no dimension.
@@ -55,6 +60,7 @@ class Seen(NamedTuple):
     spacing: float
     thin: float
     thick: float
+    on_grid: bool
     places: np.ndarray
     given: np.ndarray | None = None
 
@@ -86,7 +92,12 @@ def look(x: np.ndarray) -> Seen:
     points = np.asarray(x[places], np.float64)
     near = nearest(points, min(PCA_NEIGHBOURS, len(points) - 1))
     found = two_nn_estimate(near.distances, generator)
-    ends = np.percentile(found.draws, (2.5, 97.5))
+    wider = mle(near.distances, min(LOCAL_NEIGHBOURS, near.distances.shape[1]))
+    # Regular rows have both neighbours at one distance, of which TwoNN makes any number.
+    on_grid = not (np.isfinite(found.value) and found.value < REGULAR * wider)
+    if on_grid:
+        found = Estimate(wider if np.isfinite(wider) else 1.0, np.full(DRAWS, wider))
+    ends = np.nan_to_num(np.percentile(found.draws, (2.5, 97.5)), nan=found.value)
     value, low, high = (
         normal_law.calibrated(float(each), len(points)) for each in (found.value, *ends)
     )
@@ -103,6 +114,7 @@ def look(x: np.ndarray) -> Seen:
         spacing=float(np.median(near.distances[:, 0])),
         thin=thin,
         thick=thick,
+        on_grid=on_grid,
         places=places,
     )
 
@@ -117,19 +129,21 @@ def left_by(seen: Seen, given: np.ndarray | None) -> Seen:
     """
     if given is None:
         return seen
-    generator = np.random.default_rng(GENERATOR)
-    points = subsample(given, MOST_POINTS, generator)
-    smooth = [j for j, column in enumerate(points.T) if len(np.unique(column)) > FEW_VALUES]
+    mine = given[seen.places]
+    smooth = [j for j, column in enumerate(mine.T) if len(np.unique(column)) > FEW_VALUES]
     if not smooth:
         return seen._replace(given=given)
-    scales = points[:, smooth].std(axis=0)
-    known = look(points[:, smooth] / scales).neighbours
+    told = standardised(given)[seen.places][:, smooth]
+    known = look(np.unique(told, axis=0)).neighbours
+    # Of both together, for what is given need not be a function of x.
+    spread = np.sqrt(np.mean(np.var(seen.points, axis=0)))
+    both = look(np.concatenate([seen.points / spread, told], axis=1))
     return seen._replace(
-        neighbours=max(0.0, seen.neighbours - known),
-        low=max(0.0, seen.low - known),
-        high=max(0.0, seen.high - known),
-        raw=max(0.0, seen.raw - known),
-        far=max(0.0, seen.far - known),
+        neighbours=max(0.0, both.neighbours - known),
+        low=max(0.0, both.low - known),
+        high=max(0.0, both.high - known),
+        raw=max(0.0, both.raw - known),
+        far=max(0.0, both.far - known),
         given=given,
     )
 
@@ -150,8 +164,10 @@ def _dimension_of_codes(codes: np.ndarray) -> tuple[float, float, float]:
     generator = np.random.default_rng(GENERATOR)
     found = two_nn_estimate(nearest(codes, 2).distances, generator)
     ends = np.percentile(found.draws, (2.5, 97.5))
+    most = REGULAR * codes.shape[1]
     value, low, high = (
-        normal_law.calibrated(float(each), len(codes)) for each in (found.value, *ends)
+        min(most, normal_law.calibrated(float(np.nan_to_num(each, nan=most)), len(codes)))
+        for each in (found.value, *ends)
     )
     return value, low, high
 
@@ -232,6 +248,7 @@ def gather(run: LoadedRun, x: np.ndarray, seen: Seen, before: int | None = None)
         thin=seen.thin,
         thick=seen.thick,
         told=seen.given is not None,
+        on_grid=seen.on_grid,
         settled=settled,
     )
     return evidence._replace(settled=settled and before in (None, decide(evidence).dimension))

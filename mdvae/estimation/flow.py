@@ -28,7 +28,8 @@ from mdvae.estimation.plan import (
     rungs_of,
     scaled,
 )
-from mdvae.estimation.verdict import Evidence, decide
+from mdvae.estimation.shown import Evidence
+from mdvae.estimation.verdict import decide
 from mdvae.settings.config import SweepConfig
 from mdvae.store.loading import LoadedRun
 
@@ -141,7 +142,7 @@ def run(table: Intake, options: Options, figures: bool = True) -> Estimate:
         dimension=found.dimension,
         low=found.low,
         high=found.high,
-        confident=found.confident,
+        confident=found.confident and not table.warnings,
         verdict=found.verdict,
         warnings=(*found.warnings, *table.warnings),
         notes=(*table.notes, *([note] if note else [])),

@@ -49,7 +49,7 @@ def claim(path: Path, wanted: dict[str, Any]) -> None:
                 f"--workdir: {path} holds files but no {REQUEST}; give an empty or a new folder"
             )
         write_atomic(file, json.dumps(wanted, indent=2) + "\n")
-    except (json.JSONDecodeError, AttributeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
         raise ConfigError(
             f"--workdir: {file} cannot be read ({error}); give another folder"
         ) from error

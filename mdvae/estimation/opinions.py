@@ -10,7 +10,8 @@ from mdvae.analysis.neighbours import Opinion
 from mdvae.analysis.statistics import NAN
 from mdvae.analysis.summary import ladder_rows
 from mdvae.estimation.evidence import Seen
-from mdvae.estimation.verdict import Evidence, decide
+from mdvae.estimation.shown import Evidence
+from mdvae.estimation.verdict import decide
 from mdvae.store.loading import LoadedRun
 
 # Rows that are looked at where there is little time.

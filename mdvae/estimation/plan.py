@@ -108,10 +108,12 @@ def gaussian_nelbo(train: np.ndarray, held_out: np.ndarray) -> float:
     What a VAE has to be better than before it has found a manifold.
     """
     d = train.shape[1]
+    if len(train) <= d:
+        return float("nan")
     centred = train - train.mean(axis=0)
     covariance = centred.T @ centred / len(train)
     values, vectors = np.linalg.eigh(covariance)
-    if len(train) <= d or values[0] <= NOTHING * values.sum():
+    if values[0] <= NOTHING * values.sum():
         return float("nan")
     scores = (held_out - train.mean(axis=0)) @ vectors
     energy = np.sum(scores**2 / values, axis=1).mean()

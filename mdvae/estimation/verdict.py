@@ -10,12 +10,14 @@ Pure functions. The witnesses err in different ways, which is what a verdict wei
   distances fall short there is known (`calibration`).
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from mdvae.analysis.statistics import NAN
+from mdvae.estimation.shown import Evidence, Rung, best_rung, median
 
 # By how much codes may seem fewer than a count, and still be as many; see `_allowed`. More where
 # every wider model counts the same.
@@ -33,67 +35,6 @@ FEW_ROWS = 20
 FULL = 0.95
 # Rows whose dimensions differ by such a factor are of several manifolds.
 UNLIKE = 2.0
-
-
-class Rung(NamedTuple):
-    """What the models of one kappa show; a number for each seed.
-
-    Attributes:
-        nelbo: on held-out samples, nats.
-        ad, ad_paper: active dimensions by the largest gap and by the threshold.
-        gamma: the variance of what is left, per column.
-        codes, codes_low, codes_high: dimension of the codes of active latents by their nearest
-            neighbours, calibrated, with its 95 % interval; nan without active latents.
-        moving: whether counts still changed over the last part of training.
-    """
-
-    kappa: int
-    nelbo: tuple[float, ...]
-    ad: tuple[int | None, ...]
-    ad_paper: tuple[int | None, ...]
-    gamma: tuple[float, ...]
-    codes: tuple[float, ...]
-    codes_low: tuple[float, ...]
-    codes_high: tuple[float, ...]
-    moving: tuple[bool, ...]
-
-
-class Evidence(NamedTuple):
-    """All that is known of a table.
-
-    Attributes:
-        n, d: rows and columns.
-        span: principal components that are not nothing: the dimension of the linear span.
-        rungs: by kappa, ascending.
-        raw: dimension by nearest neighbours as they are.
-        neighbours, neighbours_low, neighbours_high: the same, calibrated, and its 95 % interval.
-        far: as raw, over wider neighbourhoods (MLE of 100 neighbours).
-        local: dimension by local principal components.
-        gaussian: held-out negative log density of a normal law of the training rows, nats; nan
-            where it has none.
-        spacing: median distance to the nearest neighbour.
-        thin, thick: dimensions near the rows where they are fewest and most, by neighbours.
-        told: whether models were told something of each row, and what is left is asked for.
-        settled: whether the chosen rung counted as many before the last part of training, and a
-            shorter one came to the same answer.
-    """
-
-    n: int
-    d: int
-    span: int
-    rungs: tuple[Rung, ...]
-    raw: float
-    neighbours: float
-    neighbours_low: float
-    neighbours_high: float
-    far: float
-    local: float
-    gaussian: float
-    spacing: float
-    thin: float
-    thick: float
-    told: bool
-    settled: bool
 
 
 class Verdict(NamedTuple):
@@ -115,26 +56,6 @@ class Verdict(NamedTuple):
     verdict: str
     warnings: tuple[str, ...]
     kappa: int
-
-
-def median(values: Sequence[float | int | None]) -> float:
-    """Of the values that there are; nan where there are none."""
-    known = [float(value) for value in values if value is not None and np.isfinite(value)]
-    return float(np.median(known)) if known else NAN
-
-
-def best_rung(rungs: Sequence[Rung]) -> Rung:
-    """The rung of least held-out nelbo; of those that are as good, the one of least kappa.
-
-    As good is what the spread over seeds, or a hundredth of a nat per latent, cannot tell apart.
-    """
-    finite = [rung for rung in rungs if np.isfinite(median(rung.nelbo))]
-    if not finite:
-        return rungs[0]
-    best = min(finite, key=lambda rung: median(rung.nelbo))
-    spread = float(np.ptp([v for v in best.nelbo if np.isfinite(v)])) / 2
-    level = median(best.nelbo) + max(spread, LEAST_GAIN * best.kappa)
-    return min((r for r in finite if median(r.nelbo) <= level), key=lambda rung: rung.kappa)
 
 
 def _allowed(count: float, steady: bool = False) -> float:
@@ -235,6 +156,14 @@ def _weigh(evidence: Evidence, rung: Rung) -> _Found:
         if near > span - 0.5:
             why = f"the data have a linear span of {span} dimensions, and neighbours see as many"
             return _Found(span, *short, True, why)
+        if span > 1 and _fills(max(near, codes), span - 1) and not np.isfinite(gain):
+            # With no normal law to gain over, data that fill their span look like a surface in it.
+            whole = evidence.local > span - 0.25
+            why = (
+                f"the data fill their linear span of {span} or a surface in it: a VAE keeps"
+                f" {count:g} latents, neighbours see {max(near, codes):.1f}"
+            )
+            return _Found(span - 1 + whole, min(short[0], span - 1), span, False, why)
         if span > 1 and _fills(max(near, codes), span - 1):
             why = (
                 f"a surface in its linear span of {span}: a VAE gains by {span} latents, which data"
@@ -263,12 +192,14 @@ def _warnings(evidence: Evidence, rung: Rung, found: _Found) -> list[str]:
     warnings = []
     if len(counts) > 1:
         warnings.append(f"seeds disagree: {', '.join(map(str, counts))} active dimensions")
-    if found.agrees and (any(rung.moving) or not evidence.settled):
+    if any(rung.moving) or not evidence.settled:
         warnings.append("not enough training: counts or the order of the rungs still moved")
     if median(widest.ad) >= widest.kappa < evidence.span:
         warnings.append(f"all {widest.kappa} latents are in use: give more")
     if evidence.n < FEW_ROWS * max(found.dimension, 1):
         warnings.append(f"few samples: {evidence.n} rows for {found.dimension:.0f} dimensions")
+    if evidence.on_grid:
+        warnings.append("rows lie on a grid or a regular curve, of which neighbours say little")
     if evidence.thick > UNLIKE * evidence.thin:
         warnings.append(
             f"rows differ in dimension: {evidence.thin:.1f} near some and {evidence.thick:.1f} near"
@@ -281,8 +212,8 @@ def decide(evidence: Evidence) -> Verdict:
     """The dimension, its interval, and whether to believe it."""
     rung = best_rung(evidence.rungs)
     found = _weigh(evidence, rung)
-    dimension = max(0 if evidence.told else 1, round(found.dimension))
-    counts = [float(ad) for ad in rung.ad if ad is not None and found.agrees and ad <= dimension]
+    dimension = max(0 if evidence.told else 1, math.floor(found.dimension + 0.5))
+    counts = [float(ad) for ad in rung.ad if ad is not None and found.agrees]
     ends = [float(dimension), *counts, *(v for v in (found.low, found.high) if np.isfinite(v))]
     warnings = _warnings(evidence, rung, found)
     if not found.agrees:

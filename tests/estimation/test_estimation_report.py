@@ -16,7 +16,7 @@ from mdvae.estimation.classes import TOGETHER
 from mdvae.estimation.folder import CLASSES, FIGURES, OPINIONS, REPORT, claim, request_of
 from mdvae.estimation.model_figures import Fitted, draw_latents, draw_residuals, plane_of
 from mdvae.estimation.reading import how_to_read
-from mdvae.estimation.verdict import Rung
+from mdvae.estimation.shown import Rung
 
 NAN = math.nan
 SIGN = "(there is a sign of it here)"

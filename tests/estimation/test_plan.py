@@ -59,6 +59,18 @@ def test_a_union_is_seen():
     assert math.isnan(repeated.thin)
 
 
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_regular_rows_have_a_dimension(dimension):
+    steps = np.linspace(0, 1, 40 if dimension == 2 else 900)
+    grid = np.stack(np.meshgrid(*dimension * [steps]), axis=-1).reshape(-1, dimension)
+    seen = look(np.concatenate([grid, np.sin(3 * grid)], axis=1))
+    assert seen.on_grid or dimension == 1
+    assert seen.neighbours == pytest.approx(dimension, abs=0.5)
+    assert seen.low <= seen.neighbours <= seen.high
+    generator = np.random.default_rng(0)
+    assert not look(generator.uniform(size=(900, dimension))).on_grid
+
+
 def test_columns_are_divided_where_one_has_most_of_the_variance():
     generator = np.random.default_rng(0)
     x = generator.normal(size=(500, 5)) * [1, 1, 1, 1, 30]
@@ -144,7 +156,13 @@ def test_what_neighbours_see_of_a_plane_and_what_is_left():
     assert seen.points.shape == (1_500, 12)
     left = left_by(seen, u[:, :2])
     assert left.neighbours == pytest.approx(3.0, abs=0.6)
-    assert left.high - left.low == pytest.approx(seen.high - seen.low)
+    assert left.low < left.neighbours < left.high
+    # What is given need not be a function of x: of four columns, two others leave four.
+    other = generator.normal(size=(1_500, 2))
+    assert left_by(seen, other).neighbours == pytest.approx(5.0, abs=0.8)
+    # Nor all different.
+    ages = np.round(20 * u[:, :1])
+    assert left_by(seen, ages).neighbours == pytest.approx(4.0, abs=0.8)
     # Classes have no dimension.
     assert left_by(seen, np.round(u[:, :1] > 0)).neighbours == seen.neighbours
     assert left_by(seen, None) is seen

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdvae.estimation.verdict import Evidence, Rung, best_rung, decide
+from mdvae.estimation.shown import Evidence, Rung, best_rung
+from mdvae.estimation.verdict import decide
 
 NAN = math.nan
 
@@ -47,6 +48,7 @@ def evidence(rungs, near, raw=None, **changes):
         "thin": 0.9 * near,
         "thick": 1.1 * near,
         "told": False,
+        "on_grid": False,
         "settled": True,
         **changes,
     }
@@ -139,6 +141,19 @@ CASES = {
         True,
         "linear span of 3 dimensions, and neighbours see as many",
     ),
+    "the span or a surface in it, without a normal law": (
+        evidence(
+            [rung(5, 5, -9.0, 4.9), rung(8, 6, -60.0, 5.4)],
+            5.3,
+            d=12,
+            span=6,
+            gaussian=NAN,
+            local=6.0,
+        ),
+        6,
+        False,
+        "fill their linear span of 6 or a surface in it",
+    ),
     "nothing is left": (
         evidence([rung(1, 0, 5.0), rung(4, 0, 5.0)], 0.2, told=True),
         0,
@@ -182,6 +197,7 @@ def test_intervals_hold_all_that_is_left_open():
             {"rungs": (rung(8, 7, -30.0, 7.0), rung(9, [8, 7], -50.0, 7.6), rung(22, 8, -49.0))},
             "seeds disagree: 7, 8",
         ),
+        ({"on_grid": True}, "rows lie on a grid"),
         ({"thin": 2.0, "thick": 4.1}, "2.0 near some and 4.1 near others"),
         ({"thin": NAN, "thick": NAN}, None),
         ({"n": 120}, "few samples: 120 rows for 8 dimensions"),
