@@ -164,6 +164,7 @@ def test_classes_of_a_table():
     np.testing.assert_array_equal(one_hot(labelled).sum(axis=0), [120, 120])
 
 
+@pytest.mark.long
 def test_what_is_given(folder):
     x = table(n=260)
     found = mdvae.estimate(x, given=x[:, 0], effort="quick", workdir=folder / "given")
@@ -178,6 +179,7 @@ def test_what_is_given(folder):
         found.transform(x)
 
 
+@pytest.mark.long
 def test_two_stages(folder):
     x = table()
     found = mdvae.estimate(x, effort="normal", workdir=folder / "staged")
