@@ -20,7 +20,7 @@ from mdvae.estimation.evidence import Seen, gather, left_by, look
 from mdvae.estimation.folder import CLASSES, CVAE, GIVEN, REPORT, TABLE, claim, keep, request_of
 from mdvae.estimation.opinions import ask
 from mdvae.estimation.plan import (
-    AROUND_LEARNED,
+    ABOVE_LEARNED,
     EFFORTS,
     Stage,
     ladder_config,
@@ -96,11 +96,11 @@ def _evidence(x: np.ndarray, given: np.ndarray | None, options: Options) -> _Sho
 def _slope(
     x: np.ndarray, given: np.ndarray | None, shown: _Shown, options: Options
 ) -> LoadedRun | None:
-    """Models at held levels of gamma, around the one that a training as short has learned."""
+    """Models at held levels of gamma, above the one that a training as short has learned."""
     stage = EFFORTS[options.effort].slope
     if stage is None or not (np.isfinite(shown.learned) and shown.learned > 0):
         return None
-    levels = tuple(round(float(np.log(shown.learned)) + step, 3) for step in AROUND_LEARNED)
+    levels = tuple(round(float(np.log(shown.learned)) + step, 3) for step in ABOVE_LEARNED)
     print("training at held levels of γ ...", flush=True)
     return _train(SLOPE, stage, (decide(shown.evidence).kappa,), x, given, options, levels)
 

@@ -23,9 +23,9 @@ LEAST_COLUMNS = 4
 SPARE, FAR, MORE = 2, 3.0, 12
 EVALUATED = 0.2
 MOST_BATCH = 500
-# Levels of log gamma for the slope of the loss, around the one that as short a training learned:
-# far below it there is only what the networks cannot do, far above it dimensions are given up.
-AROUND_LEARNED = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
+# Levels of log gamma for the slope of the loss, above the one that as short a training learned: at
+# and below it there is what the networks cannot do, far above it dimensions are given up.
+ABOVE_LEARNED = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 # Held-out scores are taken so often while a ladder trains.
 LOOKS = 8
 

@@ -193,7 +193,7 @@ def test_two_stages(folder):
     held = mdvae.load_run(folder / "staged" / "slope")
     levels = [cell.value("log_gamma") for cell in held.cells]
     assert max(levels) - min(levels) == pytest.approx(2.5)
-    assert len(levels) == len(plan.AROUND_LEARNED)
+    assert len(levels) == len(plan.ABOVE_LEARNED)
 
 
 def test_active_coordinates(folder, whole):
