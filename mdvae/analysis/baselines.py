@@ -19,12 +19,12 @@ from mdvae.analysis.calibration import calibrated, dimension_grid, linear_scores
 from mdvae.analysis.neighbours import (
     PCA_NEIGHBOURS,
     PCA_SHARE,
-    Estimate,
+    Bootstrapped,
     Neighbours,
     Opinion,
     Progress,
     local_pca_estimate,
-    mle_curve,
+    mle,
     mle_estimate,
     nearest,
     opinion,
@@ -32,6 +32,7 @@ from mdvae.analysis.neighbours import (
     two_nn_estimate,
 )
 from mdvae.analysis.statistics import CONFIDENCE, NAN
+from mdvae.settings.words import counted
 
 MLE_NEIGHBOURS = 20
 MLE_SCALES = (5, 10, 20, 50, 100)
@@ -80,10 +81,11 @@ def opinions(
     if x.ndim != 2 or not np.all(np.isfinite(x)):
         raise ValueError("data must be a matrix of finite numbers")
     kept = np.sort(np.unique(x, axis=0, return_index=True)[1])
-    doubles = f"{len(x) - len(kept)} duplicate rows left out" if len(kept) < len(x) else ""
+    more = len(x) - len(kept)
+    doubles = f"{counted(more, 'duplicate row')} left out" if more else ""
     x = x[kept]
     if len(x) < 3:
-        raise ValueError(f"{len(x)} different rows have no dimension")
+        raise ValueError(f"{counted(len(x), 'different row')}: too few for a dimension")
     # Distances are the same but for rounding, and what follows is as wide as data are.
     scores = linear_scores(x)
     neighbours = nearest(x, min(max(*MLE_SCALES, PCA_NEIGHBOURS), len(x) - 1), progress)
@@ -124,9 +126,9 @@ def _mle(neighbours: Neighbours, generator: np.random.Generator) -> Opinion:
     distances = neighbours.distances
     most = distances.shape[1]
     scales = sorted({min(scale, most) for scale in MLE_SCALES})
-    curve = mle_curve(distances, scales)
+    curve = [mle(distances, scale) for scale in scales]
     k = min(MLE_NEIGHBOURS, most)
-    note = f"k={k}; {curve.min():.1f} to {curve.max():.1f} for k from {scales[0]} to {most}"
+    note = f"k={k}; {np.min(curve):.1f} to {np.max(curve):.1f} for k from {scales[0]} to {most}"
     return opinion("MLE", mle_estimate(distances, k, generator), note)
 
 
@@ -144,7 +146,7 @@ def _calibrated(
     generator: np.random.Generator,
     progress: Progress | None,
 ) -> Opinion:
-    def estimate(data: np.ndarray) -> Estimate:
+    def estimate(data: np.ndarray) -> Bootstrapped:
         return two_nn_estimate(nearest(data, 2).distances, generator)
 
     span = scores.shape[1]

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from mdvae.analysis.neighbours import DRAWS, Estimate, Progress
+from mdvae.analysis.neighbours import DRAWS, Bootstrapped, Progress
 from mdvae.analysis.statistics import NAN
+from mdvae.settings.words import counted
 
 # Of the total variance; what is below it is taken for rounding.
 LEAST_VARIANCE = 1e-6
@@ -20,6 +21,28 @@ def subsample(x: np.ndarray, most: int, generator: np.random.Generator) -> np.nd
     return x[np.sort(generator.choice(len(x), most, replace=False))]
 
 
+def _products(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A table less its mean, and the products of its columns, or of its rows where these are fewer.
+
+    Either have the variances of the principal components, times the rows, for eigenvalues.
+    """
+    centred = np.asarray(x, np.float64) - np.mean(x, axis=0, dtype=np.float64)
+    n, columns = centred.shape
+    return centred, centred @ centred.T if columns > n else centred.T @ centred
+
+
+def linear_span(x: np.ndarray) -> int:
+    """How many principal components have more than 1e-6 of the total variance: one at least.
+
+    These are as many as `linear_scores` has columns, without the scores.
+
+    Args:
+        x: [n, columns].
+    """
+    variances = np.linalg.eigvalsh(_products(x)[1])
+    return max(1, int(np.sum(variances > LEAST_VARIANCE * variances.sum())))
+
+
 def linear_scores(x: np.ndarray) -> np.ndarray:
     """Scores of the principal components with more than 1e-6 of the total variance.
 
@@ -31,10 +54,9 @@ def linear_scores(x: np.ndarray) -> np.ndarray:
     Returns:
         [n, linear span], by descending variance; no columns if all rows are the same.
     """
-    centred = np.asarray(x, np.float64) - np.mean(x, axis=0, dtype=np.float64)
-    n, columns = centred.shape
-    wide = columns > n
-    variances, axes = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
+    centred, products = _products(x)
+    wide = len(products) < x.shape[1]
+    variances, axes = np.linalg.eigh(products)
     kept = np.flatnonzero(variances > LEAST_VARIANCE * variances.sum())[::-1]
     return axes[:, kept] * np.sqrt(variances[kept]) if wide else centred @ axes[:, kept]
 
@@ -67,11 +89,11 @@ def dimension_grid(span: int) -> list[int]:
 
 def calibrated(
     x: np.ndarray,
-    estimate: Callable[[np.ndarray], Estimate],
+    estimate: Callable[[np.ndarray], Bootstrapped],
     dimensions: Sequence[int],
     generator: np.random.Generator,
     progress: Progress | None = None,
-) -> Estimate:
+) -> Bootstrapped:
     """The dimension of the reference on which an estimator says what it says on the data.
 
     This corrects what the references share with the data: the bias from having so few points in
@@ -106,7 +128,7 @@ def calibrated(
         inside = [m for m in dimensions if m <= span]
         for m, reference in zip(inside, references(scores, inside, generator), strict=True):
             if progress is not None:
-                progress(f"reference of {m} dimensions")
+                progress(f"reference of {counted(m, 'dimension')}")
             value, draws = estimate(reference)
             used.append(m)
             curves.append(np.append(value, draws))
@@ -114,13 +136,13 @@ def calibrated(
             if above == ENOUGH_ABOVE:
                 break
     if own is None or not used:
-        return Estimate(NAN, np.full(DRAWS, NAN))
+        return Bootstrapped(NAN, np.full(DRAWS, NAN))
     targets = np.append(own.value, own.draws)
     read = [
         inverted(used, curve, target, span)
         for curve, target in zip(np.array(curves).T, targets, strict=True)
     ]
-    return Estimate(read[0], np.array(read[1:]))
+    return Bootstrapped(read[0], np.array(read[1:]))
 
 
 def inverted(

@@ -5,12 +5,13 @@ low in many dimensions, where neighbours are far and most points near a boundary
 corrects for that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from mdvae.analysis.statistics import NAN
+from mdvae.settings.words import counted
 
 BLOCK_BYTES = 64 * 2**20
 # Up to here sorting costs more than products do, and single precision would save nothing.
@@ -37,7 +38,7 @@ class Neighbours(NamedTuple):
     indices: np.ndarray
 
 
-class Estimate(NamedTuple):
+class Bootstrapped(NamedTuple):
     """A dimension and what it would be on other draws of the points.
 
     Attributes:
@@ -85,7 +86,7 @@ def nearest(x: np.ndarray, k: int, progress: Progress | None = None) -> Neighbou
         raise ValueError("data must be a matrix of finite numbers")
     n, columns = x.shape
     if not 1 <= k < n:
-        raise ValueError(f"{n} rows have no {k} nearest others")
+        raise ValueError(f"each of {counted(n, 'row')} has fewer than {k} others")
     dtype = np.float64 if columns <= DOUBLE_COLUMNS else np.float32
     centred = x - x.mean(axis=0)
     scale = float(np.abs(centred).max(initial=0.0)) or 1.0
@@ -197,11 +198,6 @@ def _harmonic(inverses: np.ndarray) -> float:
     return 1.0 / mean if mean > 0.0 else NAN
 
 
-def mle_curve(distances: np.ndarray, ks: Sequence[int]) -> np.ndarray:
-    """`mle` over numbers of neighbours, [ks]: the dimension as a function of scale."""
-    return np.array([mle(distances, k) for k in ks])
-
-
 def local_counts(x: np.ndarray, indices: np.ndarray, most: int = PCA_POINTS) -> np.ndarray:
     """Numbers of principal components of neighbourhoods, at no more than so many points.
 
@@ -254,7 +250,7 @@ def local_pca(
 
 def bootstrap(
     values: np.ndarray, statistic: Callable[[np.ndarray], float], generator: np.random.Generator
-) -> Estimate:
+) -> Bootstrapped:
     """A statistic of local values and of DRAWS resamples of them.
 
     Neighbours are held: points are drawn, their neighbourhoods not. Those overlap, so that
@@ -266,27 +262,27 @@ def bootstrap(
     draws = [
         statistic(values[generator.integers(len(values), size=len(values))]) for _ in range(DRAWS)
     ]
-    return Estimate(statistic(values), np.array(draws))
+    return Bootstrapped(statistic(values), np.array(draws))
 
 
-def two_nn_estimate(distances: np.ndarray, generator: np.random.Generator) -> Estimate:
+def two_nn_estimate(distances: np.ndarray, generator: np.random.Generator) -> Bootstrapped:
     """`two_nn` with draws of the ratios."""
     return bootstrap(log_ratios(distances), _slope, generator)
 
 
-def mle_estimate(distances: np.ndarray, k: int, generator: np.random.Generator) -> Estimate:
+def mle_estimate(distances: np.ndarray, k: int, generator: np.random.Generator) -> Bootstrapped:
     """`mle` with draws of the local inverses."""
     return bootstrap(local_inverses(distances, k), _harmonic, generator)
 
 
 def local_pca_estimate(
     x: np.ndarray, indices: np.ndarray, generator: np.random.Generator
-) -> Estimate:
+) -> Bootstrapped:
     """`local_pca` with draws of the local counts."""
     return bootstrap(local_counts(x, indices), lambda counts: float(np.mean(counts)), generator)
 
 
-def opinion(name: str, estimate: Estimate, note: str = "") -> Opinion:
+def opinion(name: str, estimate: Bootstrapped, note: str = "") -> Opinion:
     """An estimate with the 2.5 and 97.5 percentiles of its draws, nan where any draw is."""
     low, high = np.percentile(estimate.draws, (2.5, 97.5))
     return Opinion(name, estimate.value, float(low), float(high), note)

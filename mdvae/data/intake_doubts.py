@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 
 from mdvae.data.files import chunks
-from mdvae.data.intake_words import counted, named, quoted
+from mdvae.data.intake_words import named, quoted
+from mdvae.settings.words import counted
 
 # Columns with more distinct values than this are taken for continuous; with fewer they are
 # discrete if these are no more than a share of the rows, which is larger for whole numbers.
@@ -89,9 +90,9 @@ def of_row_numbers(table: np.ndarray, names: tuple[str, ...]) -> list[str]:
         return []
     grows = "grows or falls" if len(found) == 1 else "grow or fall"
     return [
-        f"{counted_columns(len(found))} of whole numbers ({named(found)}) {grows} with every row; a"
-        " column that only numbers the rows is no part of the data and adds a dimension: leave it"
-        " out"
+        f"{counted(len(found), 'column')} of whole numbers ({named(found)}) {grows} with every"
+        " row; a column that only numbers the rows is no part of the data and adds a dimension:"
+        " leave it out"
     ]
 
 
@@ -111,7 +112,7 @@ def of_discrete(names: tuple[str, ...]) -> list[str]:
         return []
     one = len(names) == 1
     return [
-        f"{counted_columns(len(names))} ({named(names)}) {'has' if one else 'have'} few distinct"
+        f"{counted(len(names), 'column')} ({named(names)}) {'has' if one else 'have'} few distinct"
         " values; discrete columns count as dimensions only as far as a network treats their"
         " steps as a continuous range, so that each may count as one or as none: estimate without"
         " them too, or give them as what is known (given)"
@@ -145,8 +146,3 @@ def of_classes(labels: np.ndarray | None, classes: tuple[str, ...]) -> list[str]
         f"{len(few)} {noun} fewer than {FEW_IN_CLASS} rows ({shown}{more}); what is said of such"
         " a class alone is uncertain"
     ]
-
-
-def counted_columns(count: int) -> str:
-    """A number of columns."""
-    return counted(count, "column")

@@ -7,7 +7,8 @@ import numpy as np
 from mdvae.data.files import LEAST_ROWS, LEAST_SCALE, MOST_SCALE
 from mdvae.data.intake_doubts import deviations, extent, first_of_equals
 from mdvae.data.intake_values import MOST_CLASSES, missing_in
-from mdvae.data.intake_words import column_names, counted, listed, named, quoted, refuse
+from mdvae.data.intake_words import column_names, listed, named, quoted, refuse
+from mdvae.settings.words import counted
 
 # Leaving out more rows than this share of them might leave out a part of the manifold.
 MOST_MISSING = 0.05

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mdvae.data.files import chunks
-from mdvae.data.intake_words import clean, column_names, counted, quoted, refuse, sized
+from mdvae.data.intake_words import clean, column_names, quoted, refuse, sized
+from mdvae.settings.words import counted
 
 KEPT = (np.uint8, np.float32, np.float64)
 MOST_CLASSES = 1_000

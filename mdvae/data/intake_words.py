@@ -31,11 +31,6 @@ def refuse(subject: str, what: str, right: str) -> ConfigError:
     return ConfigError(f"{subject} {what}; {right}")
 
 
-def counted(count: int, noun: str) -> str:
-    """A number and what it is of: "1 row", "3 rows"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def listed(words: Iterable[str]) -> str:
     """Some words behind one another; of many only the first."""
     words = list(words)

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdvae.analysis.calibration import subsample
+from mdvae.analysis.calibration import linear_span, subsample
 from mdvae.analysis.dims import largest_gap
 from mdvae.analysis.neighbours import (
     DRAWS,
     PCA_NEIGHBOURS,
-    Estimate,
+    Bootstrapped,
     Neighbours,
     local_inverses,
     local_pca,
@@ -21,8 +21,8 @@ from mdvae.analysis.neighbours import (
 from mdvae.analysis.statistics import NAN
 from mdvae.data.array_given import standardised
 from mdvae.estimation import normal_law
-from mdvae.estimation.plan import gaussian_nelbo, linear_span
-from mdvae.estimation.shown import Evidence, Rung, best_rung, median
+from mdvae.estimation.plan import gaussian_nelbo
+from mdvae.estimation.shown import Evidence, Rung, active_latents, best_rung, median
 from mdvae.estimation.verdict import decide
 from mdvae.store.loading import LoadedRun
 from mdvae.store.rundir import HELD_OUT, Row
@@ -96,7 +96,7 @@ def look(x: np.ndarray) -> Seen:
     # Regular rows have both neighbours at one distance, of which TwoNN makes any number.
     on_grid = not (np.isfinite(found.value) and found.value < REGULAR * wider)
     if on_grid:
-        found = Estimate(wider if np.isfinite(wider) else 1.0, np.full(DRAWS, wider))
+        found = Bootstrapped(wider if np.isfinite(wider) else 1.0, np.full(DRAWS, wider))
     ends = np.nan_to_num(np.percentile(found.draws, (2.5, 97.5)), nan=found.value)
     value, low, high = (
         normal_law.calibrated(float(each), len(points)) for each in (found.value, *ends)
@@ -150,11 +150,8 @@ def left_by(seen: Seen, given: np.ndarray | None) -> Seen:
 
 def codes_of(run: LoadedRun, cell: str, seed: int, seen: Seen) -> np.ndarray:
     """Codes of a model's active latents, [n, active], those of least ratio first."""
-    ratios = run.spectrum(cell, seed)
-    gap = largest_gap(ratios, run.config.analysis.ad_min_gap)
-    order = np.argsort(ratios)[: gap.ad or 0]
     c = None if seen.given is None else standardised(seen.given)[seen.places]
-    return run.encode(cell, seed, seen.points, c)[0][:, order]
+    return run.encode(cell, seed, seen.points, c)[0][:, active_latents(run, cell, seed)]
 
 
 def _dimension_of_codes(codes: np.ndarray) -> tuple[float, float, float]:

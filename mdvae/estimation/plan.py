@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from mdvae.analysis.calibration import LEAST_VARIANCE
 from mdvae.settings.config import SweepConfig, default_config, resolve
 
-# Principal components below this share of the variance are rounding, not data.
-NOTHING = 1e-6
 # A column with more than this share of the variance decides alone what a model learns first.
 MOST_OF_VARIANCE = 0.5
 LEAST_COLUMNS = 4
@@ -94,14 +93,6 @@ def scaled(x: np.ndarray) -> tuple[np.ndarray, tuple[float, ...], str]:
     return np.asarray(x, np.float64) / scales, tuple(scales.tolist()), note
 
 
-def linear_span(x: np.ndarray) -> int:
-    """How many principal components are more than nothing."""
-    centred = x - x.mean(axis=0, dtype=np.float64)
-    wide = centred.shape[1] > centred.shape[0]
-    values = np.linalg.eigvalsh(centred @ centred.T if wide else centred.T @ centred)
-    return max(1, int(np.sum(values > NOTHING * values.sum())))
-
-
 def gaussian_nelbo(train: np.ndarray, held_out: np.ndarray) -> float:
     """Negative log density of rows under a normal law of others, nats, their mean; nan without one.
 
@@ -113,7 +104,7 @@ def gaussian_nelbo(train: np.ndarray, held_out: np.ndarray) -> float:
     centred = train - train.mean(axis=0)
     covariance = centred.T @ centred / len(train)
     values, vectors = np.linalg.eigh(covariance)
-    if values[0] <= NOTHING * values.sum():
+    if values[0] <= LEAST_VARIANCE * values.sum():
         return float("nan")
     scores = (held_out - train.mean(axis=0)) @ vectors
     energy = np.sum(scores**2 / values, axis=1).mean()

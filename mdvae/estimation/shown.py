@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mdvae.analysis.dims import largest_gap
 from mdvae.analysis.statistics import NAN
+from mdvae.settings.grid import Cell
+from mdvae.store.loading import LoadedRun
 
 # Nats per latent by which models may differ and still be as good.
 AS_GOOD = 0.01
@@ -78,6 +81,25 @@ def median(values: Sequence[float | int | None]) -> float:
     """Of the values that there are; nan where there are none."""
     known = [float(value) for value in values if value is not None and np.isfinite(value)]
     return float(np.median(known)) if known else NAN
+
+
+def rung_at(rungs: Sequence[Rung], kappa: int) -> Rung:
+    """The rung of a kappa."""
+    return next(rung for rung in rungs if rung.kappa == kappa)
+
+
+def cell_at(run: LoadedRun, kappa: int) -> Cell:
+    """The cell of a kappa in a ladder."""
+    return next(cell for cell in run.cells if cell.sizes.kappa == kappa)
+
+
+def active_latents(run: LoadedRun, cell: str | Cell, seed: int) -> np.ndarray:
+    """Places of a model's active latents by the largest gap, [active], those of least ratio first.
+
+    None where there is no clear gap.
+    """
+    ratios = run.spectrum(cell, seed)
+    return np.argsort(ratios)[: largest_gap(ratios, run.config.analysis.ad_min_gap).ad or 0]
 
 
 def best_rung(rungs: Sequence[Rung]) -> Rung:

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from shapes import embedded
 
 from mdvae.analysis import baselines
 from mdvae.analysis.baselines import missing, opinions
@@ -23,8 +24,7 @@ def by_name(told):
 
 
 def plane(n, d, columns, generator):
-    x = generator.normal(size=(n, d))
-    return x @ np.linalg.qr(generator.normal(size=(columns, columns)))[0][:d]
+    return embedded(generator.normal(size=(n, d)), columns, generator)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_little_data_gives_opinions_all_the_same(shape, rng):
 
 def test_data_without_a_dimension():
     generator = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="1 different rows"):
+    with pytest.raises(ValueError, match="1 different row: too few"):
         opinions(np.ones((50, 3)), generator)
     with pytest.raises(ValueError, match="finite"):
         opinions(np.full((50, 3), np.inf), generator)

@@ -15,7 +15,6 @@ from mdvae.estimation.plan import (
     EFFORTS,
     gaussian_nelbo,
     ladder_config,
-    linear_span,
     rungs_left,
     rungs_of,
     scaled,
@@ -64,7 +63,7 @@ def test_regular_rows_have_a_dimension(dimension):
     steps = np.linspace(0, 1, 40 if dimension == 2 else 900)
     grid = np.stack(np.meshgrid(*dimension * [steps]), axis=-1).reshape(-1, dimension)
     seen = look(np.concatenate([grid, np.sin(3 * grid)], axis=1))
-    assert seen.on_grid or dimension == 1
+    assert seen.on_grid
     assert seen.neighbours == pytest.approx(dimension, abs=0.5)
     assert seen.low <= seen.neighbours <= seen.high
     generator = np.random.default_rng(0)
@@ -87,14 +86,6 @@ def test_columns_are_divided_where_one_has_most_of_the_variance():
     pixels = np.zeros((100, 8), np.uint8)
     pixels[:50, 0] = 255
     assert scaled(pixels)[1] == ()
-
-
-def test_linear_span():
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=(300, 4)) @ generator.normal(size=(4, 30))
-    assert linear_span(x) == 4
-    assert linear_span(x[:20]) == 4  # fewer rows than columns
-    assert linear_span(x + generator.normal(size=x.shape)) == 30
 
 
 def test_the_loss_of_a_normal_law():
