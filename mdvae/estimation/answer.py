@@ -4,17 +4,18 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mdvae.analysis.dims import largest_gap
 from mdvae.analysis.neighbours import Opinion
 from mdvae.data.array_given import standardised
 from mdvae.data.intake_words import clean
 from mdvae.estimation.folder import GIVEN
-from mdvae.estimation.shown import Rung
+from mdvae.estimation.shown import Rung, active_latents, cell_at
+from mdvae.estimation.verdict import Verdict
 from mdvae.settings.fields import ConfigError
 from mdvae.store.loading import load_run
 from mdvae.store.rundir import write_atomic
@@ -23,21 +24,16 @@ ANSWER, LADDER = "estimate.json", "ladder"
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
-    """The dimension of a table.
+class Estimate(Verdict):
+    """The dimension of a table: a verdict, and what else is known.
 
     Attributes:
-        dimension: the answer.
-        low, high: where it may lie; all that the evidence leaves open.
-        confident: whether the evidence agrees and is enough.
-        verdict: why this number, in a sentence.
-        warnings: what to doubt, a sentence each.
         notes: what was done to the table, a sentence each.
         estimates: what others say, and the codes of the chosen model.
         rungs: what the models of each kappa show.
         by_class: the estimates of each class apart, where there are labels.
         ladder: the folder of the models that decided.
-        kappa, seed: of the model that `transform` uses.
+        seed: of the model that `transform` uses.
         columns: names of the columns that were used.
         scales: what each was divided by; () where they were left as they are.
         rows: of the table, after repairs.
@@ -46,18 +42,11 @@ class Estimate:
         workdir: with the models, the report and the figures.
     """
 
-    dimension: int
-    low: float
-    high: float
-    confident: bool
-    verdict: str
-    warnings: tuple[str, ...]
     notes: tuple[str, ...]
     estimates: tuple[Opinion, ...]
     rungs: tuple[Rung, ...]
     by_class: dict[str, "Estimate"]
     ladder: str
-    kappa: int
     seed: int
     columns: tuple[str, ...]
     scales: tuple[float, ...]
@@ -78,11 +67,9 @@ class Estimate:
         """
         table, c = self._used(x), self._told(given, len(x))
         run = load_run(self.workdir / self.ladder)
-        cell = next(cell for cell in run.cells if cell.sizes.kappa == self.kappa)
-        ratios = run.spectrum(cell, self.seed)
-        active = largest_gap(ratios, run.config.analysis.ad_min_gap).ad or 0
+        cell = cell_at(run, self.kappa)
         mean, _ = run.encode(cell, self.seed, table, c)
-        return mean[:, np.argsort(ratios)[:active]]
+        return mean[:, active_latents(run, cell, self.seed)]
 
     def _told(self, given: Any, n: int) -> np.ndarray | None:
         """What is given of samples, as models are told it."""
@@ -189,6 +176,11 @@ def one_decimal(value: float) -> str:
     return f"{value:.1f}" if math.isfinite(value) else "none"
 
 
+def counts(values: Sequence[int | None]) -> str:
+    """Active dimensions of the seeds of a rung, in words."""
+    return "/".join("–" if value is None else str(value) for value in values)
+
+
 def lines_of(estimate: Estimate) -> list[str]:
     """An estimate in ten lines or so."""
     word = "the evidence agrees" if estimate.confident else "not to be trusted as it stands"
@@ -197,10 +189,7 @@ def lines_of(estimate: Estimate) -> list[str]:
         for each in estimate.estimates
         if math.isfinite(each.value)
     ]
-    ladder = ", ".join(
-        f"{rung.kappa}: {'/'.join('–' if ad is None else str(ad) for ad in rung.ad)}"
-        for rung in estimate.rungs
-    )
+    ladder = ", ".join(f"{rung.kappa}: {counts(rung.ad)}" for rung in estimate.rungs)
     lines = [
         f"dimension {estimate.dimension}, between {estimate.low:.1f} and {estimate.high:.1f};"
         f" {word}",

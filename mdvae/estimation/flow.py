@@ -28,7 +28,7 @@ from mdvae.estimation.plan import (
     rungs_of,
     scaled,
 )
-from mdvae.estimation.shown import Evidence
+from mdvae.estimation.shown import Evidence, rung_at
 from mdvae.estimation.verdict import decide
 from mdvae.settings.config import SweepConfig
 from mdvae.store.loading import LoadedRun
@@ -84,7 +84,7 @@ def _evidence(x: np.ndarray, given: np.ndarray | None, options: Options) -> _Sho
     kappas = rungs_of(seen.neighbours, seen.span, effort.rungs)
     first = gather(_train(LADDER, effort.first, kappas, x, given, options), x, seen)
     found = decide(first)
-    learned = np.median([rung.gamma for rung in first.rungs if rung.kappa == found.kappa])
+    learned = np.median(rung_at(first.rungs, found.kappa).gamma)
     if effort.second is None:
         return _Shown(seen, first, LADDER, float(learned))
     kappas = rungs_left(found.dimension, found.kappa, kappas[-1])

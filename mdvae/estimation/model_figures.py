@@ -9,11 +9,11 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mdvae.analysis.dims import largest_gap
 from mdvae.data.array_given import standardised
 from mdvae.data.arrays import samples_of, split_order
 from mdvae.estimation.answer import Estimate
 from mdvae.estimation.folder import CVAE, GIVEN, REQUEST, TABLE
+from mdvae.estimation.shown import active_latents, cell_at, rung_at
 from mdvae.reports.plotting import LINES, MARKERS, colours_of, legend_below, plain_text, say_why
 from mdvae.store.loading import load_run
 
@@ -60,7 +60,7 @@ def _labels(estimate: Estimate, rows: np.ndarray) -> tuple[np.ndarray | None, tu
 def look_at(estimate: Estimate) -> Fitted:
     """Encodes rows of an estimate's table, and decodes those that are held out."""
     run = load_run(estimate.workdir / estimate.ladder)
-    cell = next(cell for cell in run.cells if cell.sizes.kappa == estimate.kappa)
+    cell = cell_at(run, estimate.kappa)
     table = np.load(estimate.workdir / TABLE, mmap_mode="r")
     most = min(MOST_ROWS, max(LEAST_ROWS, MOST_ENTRIES // table.shape[1]))
     rows = split_order(len(table))[:most]
@@ -75,16 +75,14 @@ def look_at(estimate: Estimate) -> Fitted:
     left = np.sqrt(np.mean((x[:held_out] - again) ** 2, axis=0))
     spread = x.std(axis=0)
     spread = np.where(spread > 0, spread, np.nan)
-    rung = next(rung for rung in estimate.rungs if rung.kappa == estimate.kappa)
-    ratios = run.spectrum(cell, estimate.seed)
-    active = largest_gap(ratios, run.config.analysis.ad_min_gap).ad or 0
+    gamma = rung_at(estimate.rungs, estimate.kappa).gamma[run.seeds.index(estimate.seed)]
     labels, classes = _labels(estimate, rows)
     return Fitted(
-        codes=mean[:, np.argsort(ratios)[:active]],
+        codes=mean[:, active_latents(run, cell, estimate.seed)],
         labels=labels,
         classes=classes,
         residuals=left / spread,
-        gamma=np.sqrt(rung.gamma[0]) / spread,
+        gamma=np.sqrt(gamma) / spread,
         columns=estimate.columns,
     )
 

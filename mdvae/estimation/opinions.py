@@ -10,7 +10,7 @@ from mdvae.analysis.neighbours import Opinion
 from mdvae.analysis.statistics import NAN
 from mdvae.analysis.summary import ladder_rows
 from mdvae.estimation.evidence import Seen
-from mdvae.estimation.shown import Evidence
+from mdvae.estimation.shown import Evidence, rung_at
 from mdvae.estimation.verdict import decide
 from mdvae.store.loading import LoadedRun
 
@@ -50,7 +50,7 @@ def ask(
     points = subsample(seen.points, QUICK_POINTS, generator) if quick else seen.points
     told = baselines.opinions(points, generator, extra=not quick)
     kappa = decide(evidence).kappa
-    rung = next(rung for rung in evidence.rungs if rung.kappa == kappa)
+    rung = rung_at(evidence.rungs, kappa)
     value, low, high = (
         float(np.median(ends)) for ends in (rung.codes, rung.codes_low, rung.codes_high)
     )

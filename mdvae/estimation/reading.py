@@ -2,22 +2,16 @@
 
 import math
 
-import numpy as np
-
 from mdvae.estimation.answer import Estimate, one_decimal
+from mdvae.estimation.shown import median
 from mdvae.estimation.verdict import FEW_ROWS, MANY
 
 NEIGHBOURS, CODES = "TwoNN", "TwoNN of codes"
 
 
-def _median(values: tuple[int | None, ...]) -> float:
-    known = [value for value in values if value is not None]
-    return float(np.median(known)) if known else math.nan
-
-
 def _count(estimate: Estimate) -> float:
     """Active dimensions of the chosen model."""
-    return next((_median(r.ad) for r in estimate.rungs if r.kappa == estimate.kappa), math.nan)
+    return next((median(r.ad) for r in estimate.rungs if r.kappa == estimate.kappa), math.nan)
 
 
 def _opinion(estimate: Estimate, name: str) -> float:
@@ -26,7 +20,7 @@ def _opinion(estimate: Estimate, name: str) -> float:
 
 def _saturation(estimate: Estimate) -> str:
     widest = max(estimate.rungs, key=lambda rung: rung.kappa)
-    kept = _median(widest.ad)
+    kept = median(widest.ad)
     text = (
         "**Saturation.** A latent costs a VAE something, so it keeps those that help it to describe"
         " the data and leaves the others at the prior. With too few latents it uses all of them,"

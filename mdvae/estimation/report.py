@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mdvae.analysis.neighbours import Opinion
-from mdvae.estimation.answer import Estimate, lines_of
+from mdvae.analysis.statistics import mean_interval
+from mdvae.estimation.answer import Estimate, counts, lines_of
 from mdvae.estimation.classes import TOGETHER
 from mdvae.estimation.folder import FIGURES, OPINIONS, REPORT
 from mdvae.estimation.reading import how_to_read
@@ -45,18 +44,13 @@ def _interval(low: float, high: float) -> str:
 
 
 def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return float(np.mean(known)) if known else math.nan
+    return mean_interval(values).mean
 
 
 def _range(values: Sequence[float]) -> str:
     known = [value for value in values if math.isfinite(value)]
     text = f"{min(known):.2f} to {max(known):.2f}" if known else "–"
     return text + (f" ({len(known)} of {len(values)})" if len(known) < len(values) else "")
-
-
-def _counts(values: Sequence[int | None]) -> str:
-    return "/".join("–" if value is None else str(value) for value in values)
 
 
 def rungs_table(estimate: Estimate) -> str:
@@ -72,8 +66,8 @@ def rungs_table(estimate: Estimate) -> str:
         plain("κ", lambda row: f"{'**' if row['chosen'] else ''}{row['kappa']}" + row["chosen"]),
         plain("nelbo, nats", lambda row: fixed(_mean(row["nelbo"]), 2)),
         plain("range over seeds", lambda row: _range(row["nelbo"])),
-        plain("AD (gap)", lambda row: _counts(row["ad"])),
-        plain("AD (0.05)", lambda row: _counts(row["ad_paper"])),
+        plain("AD (gap)", lambda row: counts(row["ad"])),
+        plain("AD (0.05)", lambda row: counts(row["ad_paper"])),
         plain("γ", lambda row: number(_mean(row["gamma"]))),
         plain("dimension of codes", codes),
         plain("still moving", lambda row: "yes" if any(row["moving"]) else "no"),

@@ -10,6 +10,7 @@ Pure functions. The witnesses err in different ways, which is what a verdict wei
   distances fall short there is known (`calibration`).
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -37,15 +38,16 @@ FULL = 0.95
 UNLIKE = 2.0
 
 
-class Verdict(NamedTuple):
-    """The answer.
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What the evidence says.
 
     Attributes:
-        dimension: a whole number.
-        low, high: where it may lie.
-        confident: False where the evidence disagrees, or is not enough.
-        verdict: one sentence.
-        warnings: one sentence each.
+        dimension: the answer, a whole number.
+        low, high: where it may lie; all that the evidence leaves open.
+        confident: whether the evidence agrees and is enough.
+        verdict: why this number, in a sentence.
+        warnings: what to doubt, a sentence each.
         kappa: of the chosen rung.
     """
 

@@ -176,7 +176,10 @@ def test_figures_of_little_and_of_much(tmp_path):
     )
     for estimate, count in ((nothing, 2), (much, 3)):
         assert len(figures.draw(estimate)) == count
-        assert how_to_read(estimate)
+    told = "\n".join(how_to_read(nothing))
+    for words in ("κ = 4, have no clear count", "Here they have no answer", "none to look at"):
+        assert words in told
+    assert "Here TwoNN says 2.9 as it is, of 3." in "\n".join(how_to_read(much))
 
 
 def test_what_is_told_of_saturation(tmp_path):
