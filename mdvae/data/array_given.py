@@ -23,6 +23,7 @@ from mdvae.data.base import EPOCH, DataKind, DataSizes
 from mdvae.data.files import content_of, describe, open_table
 from mdvae.settings.fields import TEXT, ConfigError, fixed, found, whole
 from mdvae.settings.registry import DATA
+from mdvae.settings.words import counted
 
 
 def _of_given(read: Callable[[], Any]) -> Any:
@@ -66,7 +67,7 @@ class ArrayGiven(Array):
         )
         if facts.rows != completed.rows:
             raise ConfigError(
-                f"data.given: {self.given} has {facts.rows} rows and {self.path}"
+                f"data.given: {self.given} has {counted(facts.rows, 'row')} and {self.path}"
                 f" {completed.rows}; it must have as many"
             )
         return completed

@@ -17,6 +17,7 @@ import numpy as np
 from mdvae.data.files import CHUNK, check_memory
 from mdvae.data.intake_words import clean, column_names, quoted, refuse
 from mdvae.settings.fields import ConfigError
+from mdvae.settings.words import counted
 
 MISSING = ("", "na", "n/a", "nan", "null")
 DELIMITERS = ("\t", ";", ",")
@@ -164,7 +165,7 @@ def read_text(path: Path, subject: str, wanted: Collection[str] = ()) -> Text:
     checked = CHUNK
     for line, row in itertools.chain((each for each in start if each), rows):
         if len(row) != width:
-            what = f"has {len(row)} cells in line {line} and {width} in line {first[0]}"
+            what = f"has {counted(len(row), 'cell')} in line {line} and {width} in line {first[0]}"
             raise refuse(subject, what, "each line must have as many cells")
         for j, kept in words.items():
             kept.append(clean(row[j]))

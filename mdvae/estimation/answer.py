@@ -14,9 +14,10 @@ from mdvae.analysis.neighbours import Opinion
 from mdvae.data.array_given import standardised
 from mdvae.data.intake_words import clean
 from mdvae.estimation.folder import GIVEN
-from mdvae.estimation.shown import Rung, active_latents, cell_at
+from mdvae.estimation.shown import OF_X, Rung, active_latents, cell_at
 from mdvae.estimation.verdict import Verdict
 from mdvae.settings.fields import ConfigError
+from mdvae.settings.words import counted
 from mdvae.store.loading import load_run
 from mdvae.store.rundir import write_atomic
 
@@ -33,13 +34,16 @@ class Estimate(Verdict):
         rungs: what the models of each kappa show.
         by_class: the estimates of each class apart, where there are labels.
         ladder: the folder of the models that decided.
-        seed: of the model that `transform` uses.
+        seed: of the model that `transform` uses: of the chosen kappa the one of least held-out
+            nelbo.
         columns: names of the columns that were used.
         scales: what each was divided by; () where they were left as they are.
         rows: of the table, after repairs.
         effort: quick, normal or thorough.
-        seconds: that it took.
+        seconds: that it took, over all processes that worked on it; of one that was killed the
+            last few are not counted (`clock.BEAT`).
         workdir: with the models, the report and the figures.
+        to_come: what is not done yet of an estimate that was stopped: classes, and the CVAE of all.
     """
 
     notes: tuple[str, ...]
@@ -54,6 +58,7 @@ class Estimate(Verdict):
     effort: str
     seconds: float
     workdir: Path
+    to_come: tuple[str, ...] = ()
 
     def transform(self, x: Any, given: Any = None) -> np.ndarray:
         """Active coordinates of samples, [n, active]: the posterior means of a trained model.
@@ -79,8 +84,9 @@ class Estimate(Verdict):
         known = np.load(file) if file.is_file() else np.empty((0, 0))
         rows = None if given is None else np.asarray(given, np.float64).reshape(n, -1)
         if rows is None or rows.shape[1] != known.shape[1]:
-            found = "missing" if rows is None else f"has {rows.shape[1]} columns"
-            raise ConfigError(f"given: {found}; it must be [rows, {known.shape[1]} columns]")
+            found = "missing" if rows is None else f"has {counted(rows.shape[1], 'column')}"
+            right = f"[rows, {counted(known.shape[1], 'column')}]"
+            raise ConfigError(f"given: {found}; it must be {right}")
         return standardised(rows, known)
 
     def _used(self, x: Any) -> np.ndarray:
@@ -98,7 +104,8 @@ class Estimate(Verdict):
                 table = table[:, places]
         if table.ndim != 2 or table.shape[1] != len(self.columns):
             raise ConfigError(
-                f"x: has shape {table.shape}; it must be [rows, {len(self.columns)} columns]"
+                f"x: has shape {table.shape}; it must be"
+                f" [rows, {counted(len(self.columns), 'column')}]"
             )
         return table / np.array(self.scales) if self.scales else table
 
@@ -148,6 +155,8 @@ def from_json(values: dict[str, Any], workdir: Path) -> Estimate:
         for name, each in values["by_class"].items()
     }
     tuples = {name: tuple(values[name]) for name in ("warnings", "notes", "columns", "scales")}
+    # Of what was written before there was any.
+    tuples["to_come"] = tuple(values.get("to_come", ()))
     found = {"rungs": rungs, "estimates": opinions, "by_class": by_class, "workdir": workdir}
     return Estimate(**{**values, **tuples, **found})
 
@@ -176,6 +185,11 @@ def one_decimal(value: float) -> str:
     return f"{value:.1f}" if math.isfinite(value) else "none"
 
 
+def is_of_x(opinion: Opinion) -> bool:
+    """Whether an opinion is of the table alone, although something is given."""
+    return opinion.note.startswith(OF_X)
+
+
 def counts(values: Sequence[int | None]) -> str:
     """Active dimensions of the seeds of a rung, in words."""
     return "/".join("–" if value is None else str(value) for value in values)
@@ -184,26 +198,31 @@ def counts(values: Sequence[int | None]) -> str:
 def lines_of(estimate: Estimate) -> list[str]:
     """An estimate in ten lines or so."""
     word = "the evidence agrees" if estimate.confident else "not to be trusted as it stands"
-    told = [
-        f"{each.name} {one_decimal(each.value)}"
-        for each in estimate.estimates
-        if math.isfinite(each.value)
-    ]
+    told = {True: [], False: []}
+    for each in estimate.estimates:
+        if math.isfinite(each.value):
+            told[is_of_x(each)].append(f"{each.name} {one_decimal(each.value)}")
     ladder = ", ".join(f"{rung.kappa}: {counts(rung.ad)}" for rung in estimate.rungs)
     lines = [
         f"dimension {estimate.dimension}, between {estimate.low:.1f} and {estimate.high:.1f};"
         f" {word}",
         f"why: {estimate.verdict}",
         f"active dimensions by κ: {ladder}",
-        f"others: {', '.join(told)}",
+        f"others: {', '.join(told[False])}",
+        *([f"{OF_X}: {', '.join(told[True])}"] if told[True] else []),
         *(f"doubt: {warning}" for warning in estimate.warnings),
         *(f"note: {note}" for note in estimate.notes),
     ]
     for name, each in estimate.by_class.items():
         sure = "" if each.confident else " (doubtful)"
         lines.append(f"class {name}: {each.dimension}, {each.low:.1f} to {each.high:.1f}{sure}")
+    if estimate.to_come:
+        lines.append(
+            f"still to come: {', '.join(estimate.to_come)}; the same estimate in the same workdir"
+            " goes on"
+        )
     lines.append(
-        f"{estimate.rows:,} rows, {len(estimate.columns)} columns, effort {estimate.effort},"
-        f" {estimate.seconds:.0f} s; {estimate.workdir}"
+        f"{estimate.rows:,} rows, {counted(len(estimate.columns), 'column')}, effort"
+        f" {estimate.effort}, {estimate.seconds:.0f} s; {estimate.workdir}"
     )
     return lines

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mdvae.analysis.dims import log_odds
 from mdvae.analysis.neighbours import Opinion
-from mdvae.estimation.answer import Estimate
+from mdvae.estimation.answer import Estimate, is_of_x
 from mdvae.estimation.classes import TOGETHER
 from mdvae.estimation.folder import FIGURES
 from mdvae.estimation.model_figures import draw_latents, draw_residuals, look_at
@@ -127,7 +127,7 @@ def draw_ladder(estimate: Estimate) -> Figure:
 
 
 def draw_spectra(estimate: Estimate) -> Figure:
-    """Sorted variance ratios of each rung's first seed, the chosen rung's emphasised."""
+    """Sorted variance ratios of one seed of each rung, the chosen rung's emphasised."""
     run = load_run(estimate.workdir / estimate.ladder)
     figure = Figure(figsize=(6.2, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -203,7 +203,8 @@ def draw_estimates(estimate: Estimate) -> Figure:
                 color="0.5",
                 fontsize=8,
             )
-    axes.set_yticks(places, [plain_text(each.name) for each in told])
+    names = [f"{each.name}, of x alone" if is_of_x(each) else each.name for each in told]
+    axes.set_yticks(places, [plain_text(name) for name in names])
     for label, each in zip(axes.get_yticklabels(), told, strict=True):
         label.set_color("black" if np.isfinite(each.value) else "0.5")
     axes.set_ylim(-0.7, len(told) - 0.3)

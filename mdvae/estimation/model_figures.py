@@ -15,6 +15,7 @@ from mdvae.estimation.answer import Estimate
 from mdvae.estimation.folder import CVAE, GIVEN, REQUEST, TABLE
 from mdvae.estimation.shown import active_latents, cell_at, rung_at
 from mdvae.reports.plotting import LINES, MARKERS, colours_of, legend_below, plain_text, say_why
+from mdvae.settings.words import counted
 from mdvae.store.loading import load_run
 
 # Rows that are encoded, and entries of them: of wide tables fewer rows.
@@ -143,7 +144,7 @@ def draw_residuals(fitted: Fitted) -> Figure:
     axes = figure.subplots()
     (_bars if len(fitted.columns) <= MOST_BARS else _histogram)(axes, fitted)
     bad = int(np.sum(fitted.residuals >= NOT_FOLLOWED))
-    many = f"{bad} of {len(fitted.columns)} columns"
+    many = f"{bad} of {counted(len(fitted.columns), 'column')}"
     axes.set_title(
         f"the model does not follow {many}: half of the standard deviation or more is left"
         if bad

@@ -10,7 +10,7 @@ from mdvae.analysis.neighbours import Opinion
 from mdvae.analysis.statistics import NAN
 from mdvae.analysis.summary import ladder_rows
 from mdvae.estimation.evidence import Seen
-from mdvae.estimation.shown import Evidence, rung_at
+from mdvae.estimation.shown import OF_X, Evidence, rung_at
 from mdvae.estimation.verdict import decide
 from mdvae.store.loading import LoadedRun
 
@@ -42,6 +42,8 @@ def ask(
 ) -> tuple[Opinion, ...]:
     """Second opinions on a table, each with its interval.
 
+    Where something is given those that know no models are of the table alone, and say so.
+
     Args:
         quick: whether to leave scikit-dimension out, and to look at fewer rows.
         slope: models at held levels of gamma.
@@ -49,6 +51,9 @@ def ask(
     generator = np.random.default_rng(0)
     points = subsample(seen.points, QUICK_POINTS, generator) if quick else seen.points
     told = baselines.opinions(points, generator, extra=not quick)
+    if evidence.told:
+        notes = ["; ".join(filter(None, (OF_X, each.note))) for each in told]
+        told = [each._replace(note=note) for each, note in zip(told, notes, strict=True)]
     kappa = decide(evidence).kappa
     rung = rung_at(evidence.rungs, kappa)
     value, low, high = (

@@ -2,11 +2,12 @@
 
 import math
 
-from mdvae.estimation.answer import Estimate, one_decimal
+from mdvae.estimation.answer import Estimate, is_of_x, one_decimal
 from mdvae.estimation.shown import median
 from mdvae.estimation.verdict import FEW_ROWS, MANY
+from mdvae.settings.words import counted
 
-NEIGHBOURS, CODES = "TwoNN", "TwoNN of codes"
+NEIGHBOURS, LEFT, CODES = "TwoNN", "TwoNN, normal law", "TwoNN of codes"
 
 
 def _count(estimate: Estimate) -> float:
@@ -16,6 +17,11 @@ def _count(estimate: Estimate) -> float:
 
 def _opinion(estimate: Estimate, name: str) -> float:
     return next((each.value for each in estimate.estimates if each.name == name), math.nan)
+
+
+def _is_given(estimate: Estimate) -> bool:
+    """Whether the dimension is that of what is left once something is given."""
+    return any(is_of_x(each) for each in estimate.estimates)
 
 
 def _saturation(estimate: Estimate) -> str:
@@ -30,7 +36,8 @@ def _saturation(estimate: Estimate) -> str:
     if math.isnan(kept):
         return text + f"Here the widest models, κ = {widest.kappa}, have no clear count."
     if kept < widest.kappa:
-        return text + f"Here it is reached: of κ = {widest.kappa} latents {kept:g} are kept."
+        latents = counted(kept, "latent")
+        return text + f"Here it is reached: the widest, of κ = {widest.kappa}, keep {latents}."
     return text + f"Here it is not reached: all κ = {widest.kappa} latents of the widest are kept."
 
 
@@ -45,6 +52,12 @@ def _neighbours(estimate: Estimate) -> str:
     )
     if math.isnan(raw):
         return text + "Here they have no answer."
+    if _is_given(estimate):
+        return text + (
+            f"Here {NEIGHBOURS} says {raw:.1f} as it is, which is of x alone. Less what it sees of"
+            f" what is given, and calibrated, that is {one_decimal(_opinion(estimate, LEFT))}, of"
+            f" {estimate.dimension}."
+        )
     short = raw < 0.95 * estimate.dimension
     return text + (
         f"Here {NEIGHBOURS} says {raw:.1f} as it is, of {estimate.dimension}"
@@ -61,12 +74,16 @@ def _codes(estimate: Estimate) -> str:
     )
     if math.isnan(codes) or math.isnan(count):
         return text + "Here there are none to look at."
-    return text + f"Here {count:g} latents are kept and the codes have {one_decimal(codes)}."
+    return text + (
+        f"Here the chosen model keeps {counted(count, 'latent')}, and the codes have"
+        f" {one_decimal(codes)}."
+    )
 
 
 def _signs(estimate: Estimate) -> list[tuple[str, str, bool]]:
     """Kinds of disagreement: name, what each usually means, and whether there is a sign of it."""
-    count, raw = _count(estimate), _opinion(estimate, NEIGHBOURS)
+    near = LEFT if _is_given(estimate) else NEIGHBOURS
+    count, raw = _count(estimate), _opinion(estimate, near)
     said = " ".join((estimate.verdict, *estimate.warnings)).lower()
     wide = count > estimate.dimension
     noisy = not estimate.confident and raw > count == estimate.dimension

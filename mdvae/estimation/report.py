@@ -19,11 +19,11 @@ OURS = "mdvae"
 CAPTIONS = {
     "ladder.png": "Held-out nelbo (less is better) and active dimensions of the models by κ, a"
     " point for each seed; the band is the interval of the dimension.",
-    "spectra.png": "Variance of the encoder over the prior's, latent by latent, for the first seed"
-    " of each κ: a latent far below 1 is in use, one near 1 is not. The step is where AD is"
-    " counted.",
+    "spectra.png": "Variance of the encoder over the prior's, latent by latent, for the seed of"
+    " the chosen model at each κ: a latent far below 1 is in use, one near 1 is not. The step is"
+    " where AD is counted.",
     "estimates.png": "What each way to estimate says, with its 95 % interval for other draws of the"
-    " rows; bias is not in it.",
+    " rows; bias is not in it. Where something is given, some are of x alone, as they say.",
     "residuals.png": "What the chosen model leaves over of each column on held-out rows, by codes"
     " without noise. √γ is mostly more: it is learned with noise, falls from above while the model"
     " trains, and is one number for all columns.",

@@ -10,6 +10,8 @@ from mdvae.analysis.statistics import NAN
 from mdvae.settings.grid import Cell
 from mdvae.store.loading import LoadedRun
 
+# Begins the note of an opinion that is not of what is left once something is given.
+OF_X = "of x alone, whatever is given"
 # Nats per latent by which models may differ and still be as good.
 AS_GOOD = 0.01
 
@@ -86,6 +88,12 @@ def median(values: Sequence[float | int | None]) -> float:
 def rung_at(rungs: Sequence[Rung], kappa: int) -> Rung:
     """The rung of a kappa."""
     return next(rung for rung in rungs if rung.kappa == kappa)
+
+
+def best_seed(rung: Rung, first: int) -> int:
+    """The seed of least held-out nelbo in a rung whose seeds count from `first`."""
+    losses = [loss if np.isfinite(loss) else np.inf for loss in rung.nelbo]
+    return first + int(np.argmin(losses))
 
 
 def cell_at(run: LoadedRun, kappa: int) -> Cell:

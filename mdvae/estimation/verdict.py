@@ -19,6 +19,7 @@ import numpy as np
 
 from mdvae.analysis.statistics import NAN
 from mdvae.estimation.shown import Evidence, Rung, best_rung, median
+from mdvae.settings.words import counted
 
 # By how much codes may seem fewer than a count, and still be as many; see `_allowed`. More where
 # every wider model counts the same.
@@ -124,48 +125,46 @@ def _weigh(evidence: Evidence, rung: Rung) -> _Found:
     count, span = median(rung.ad), evidence.span
     codes, near = median(rung.codes), evidence.neighbours
     count = 0.0 if np.isnan(count) else count
+    whole, kept = counted(span, "dimension"), counted(count, "latent")
     ends = median(rung.codes_low), median(rung.codes_high)
     gain = NAN if evidence.told else evidence.gaussian - median(rung.nelbo)
     if evidence.told and count == 0 and near < 0.5:
         return _Found(0, 0.0, near, True, "nothing is left once what is given is known")
     if count == 0 or (np.isfinite(gain) and gain < LEAST_GAIN * evidence.d):
         if _fills(near, span) and max(near, evidence.local) < span - 0.5:
-            why = f"a surface of its linear span of {span} dimensions, by its local components"
+            why = f"a surface of its linear span of {whole}, by its local components"
             return _Found(span - 1, min(near, span), span, True, why)
         if _fills(near, span):
-            why = f"the data fill their {span} dimensions, and no model finds fewer"
+            why = f"the data fill their {whole}, and no model finds fewer"
             sure = near >= FULL * span
             if not sure:
                 why += f"; neighbours see {near:.1f}, as they would of a surface too"
             return _Found(span, min(near, span), span, sure, why)
-        why = f"no model finds a manifold, yet neighbours see {near:.1f} of {span} dimensions"
+        why = f"no model finds a manifold, yet neighbours see {near:.1f} of {whole}"
         return _by_neighbours(evidence, rung, span, why)
     if near > count + _allowed(count):
         if _is_noise(evidence, rung, count):
             why = (
-                f"a VAE keeps {count:g} latents; neighbours see {near:.1f} dimensions, for they are"
+                f"a VAE keeps {kept}; neighbours see {near:.1f} dimensions, for they are"
                 " no farther apart than the noise is wide"
             )
             return _Found(count, min(count, codes), near, False, why)
-        why = (
-            f"a VAE keeps {count:g} latents and neighbours see {near:.1f} dimensions: it has not"
-            " learned all"
-        )
+        why = f"a VAE keeps {kept} and neighbours see {near:.1f} dimensions: it has not learned all"
         return _by_neighbours(evidence, rung, count, why)
     short = min(ends[0], evidence.neighbours_low), max(ends[1], evidence.neighbours_high)
     if count >= span:
         # A model whose latents span all columns and which gains by it has found a manifold.
         if near > span - 0.5:
-            why = f"the data have a linear span of {span} dimensions, and neighbours see as many"
+            why = f"the data have a linear span of {whole}, and neighbours see as many"
             return _Found(span, *short, True, why)
         if span > 1 and _fills(max(near, codes), span - 1) and not np.isfinite(gain):
             # With no normal law to gain over, data that fill their span look like a surface in it.
-            whole = evidence.local > span - 0.25
+            full = evidence.local > span - 0.25
             why = (
                 f"the data fill their linear span of {span} or a surface in it: a VAE keeps"
-                f" {count:g} latents, neighbours see {max(near, codes):.1f}"
+                f" {kept}, neighbours see {max(near, codes):.1f}"
             )
-            return _Found(span - 1 + whole, min(short[0], span - 1), span, False, why)
+            return _Found(span - 1 + full, min(short[0], span - 1), span, False, why)
         if span > 1 and _fills(max(near, codes), span - 1):
             why = (
                 f"a surface in its linear span of {span}: a VAE gains by {span} latents, which data"
@@ -181,7 +180,7 @@ def _weigh(evidence: Evidence, rung: Rung) -> _Found:
         why = f"a VAE keeps {count:g} of {rung.kappa} latents and their codes fill them"
         return _Found(count, *short, True, why)
     why = (
-        f"a VAE keeps {count:g} latents of which the codes fill {codes:.1f}, and neighbours see"
+        f"a VAE keeps {kept} of which the codes fill {codes:.1f}, and neighbours see"
         f" {near:.1f} dimensions: the data are curved more than it can follow"
     )
     return _by_neighbours(evidence, rung, count, why)
@@ -197,9 +196,16 @@ def _warnings(evidence: Evidence, rung: Rung, found: _Found) -> list[str]:
     if any(rung.moving) or not evidence.settled:
         warnings.append("not enough training: counts or the order of the rungs still moved")
     if median(widest.ad) >= widest.kappa < evidence.span:
-        warnings.append(f"all {widest.kappa} latents are in use: give more")
+        warnings.append(
+            f"all {widest.kappa} latents of the widest models are in use, of a linear span of"
+            f" {counted(evidence.span, 'dimension')}: the data may have more dimensions, be curved"
+            " more than these models follow, or fill their span; a greater effort trains longer,"
+            " `thorough` wider networks too, but none more latents, which a sweep of"
+            " configs/array.py does"
+        )
     if evidence.n < FEW_ROWS * max(found.dimension, 1):
-        warnings.append(f"few samples: {evidence.n} rows for {found.dimension:.0f} dimensions")
+        few = counted(max(1, math.floor(found.dimension + 0.5)), "dimension")
+        warnings.append(f"few samples: {evidence.n} rows for {few}")
     if evidence.on_grid:
         warnings.append("rows lie on a grid or a regular curve, of which neighbours say little")
     if evidence.thick > UNLIKE * evidence.thin:

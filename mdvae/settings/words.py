@@ -1,6 +1,7 @@
 """Words of messages, in every room."""
 
 
-def counted(count: int, noun: str) -> str:
-    """A number and what it is of: "1 row", "3 rows"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def counted(count: float, noun: str) -> str:
+    """A number and what it is of: "1 row", "3 rows", "2.5 rows"."""
+    shown = f"{count:g}" if isinstance(count, float) else str(count)
+    return f"{shown} {noun}{'' if count == 1 else 's'}"

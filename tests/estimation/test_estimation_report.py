@@ -13,10 +13,12 @@ from mdvae.data.intake_doubts import of_discrete
 from mdvae.estimation import answer, figures, flow, model_figures, report
 from mdvae.estimation.answer import Estimate
 from mdvae.estimation.classes import TOGETHER
+from mdvae.estimation.evidence import left_by, look
 from mdvae.estimation.folder import CLASSES, FIGURES, OPINIONS, REPORT, claim, request_of
 from mdvae.estimation.model_figures import Fitted, draw_latents, draw_residuals, plane_of
+from mdvae.estimation.opinions import ask
 from mdvae.estimation.reading import how_to_read
-from mdvae.estimation.shown import Rung
+from mdvae.estimation.shown import OF_X, Evidence, Rung
 
 NAN = math.nan
 SIGN = "(there is a sign of it here)"
@@ -66,6 +68,7 @@ def invented(workdir, **changes):
     return Estimate(**{**values, **changes})
 
 
+RUNGS_OF_TWO = (rung(4, (-7.0, -8.0), (2, 2)),)
 WIDE = (rung(8, (-7.0, NAN), (3, None)),)
 
 
@@ -182,8 +185,50 @@ def test_figures_of_little_and_of_much(tmp_path):
     assert "Here TwoNN says 2.9 as it is, of 3." in "\n".join(how_to_read(much))
 
 
+def test_opinions_of_x_alone_say_so(tmp_path):
+    """Where something is given: in the lines, the reading and the figure."""
+    left = Opinion("TwoNN, normal law", 2.0, 1.5, 2.5, "calibrated")
+    alone = Opinion("TwoNN", 5.0, 4.5, 5.5, OF_X)
+    told = invented(tmp_path, dimension=2, estimates=(alone, left), low=2.0, rungs=RUNGS_OF_TWO)
+    lines = answer.lines_of(told)
+    assert "others: TwoNN, normal law 2.0" in lines
+    assert f"{OF_X}: TwoNN 5.0" in lines
+    text = "\n".join(how_to_read(told))
+    assert "Here TwoNN says 5.0 as it is, which is of x alone." in text
+    assert "that is 2.0, of 2." in text
+    # Of more dimensions in x alone there is no sign of noise.
+    assert SIGN not in "\n".join(how_to_read(dataclasses.replace(told, confident=False)))
+    (axes,) = figures.draw_estimates(told).axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["TwoNN, of x alone", "TwoNN, normal law"]
+    assert answer.lines_of(invented(tmp_path))[3] == "others: TwoNN 2.9, MLE 2.5"
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_who_is_asked_of_x_alone(told):
+    x = np.random.default_rng(0).normal(size=(150, 3))
+    seen = left_by(look(x), x[:, :1] if told else None)
+    rungs = (rung(4, (-7.0, -8.0), (3, 3)),)
+    known = {name: getattr(seen, name) for name in seen._fields if name in Evidence._fields}
+    evidence = Evidence(
+        **known,
+        n=150,
+        d=3,
+        rungs=rungs,
+        neighbours_low=seen.low,
+        neighbours_high=seen.high,
+        gaussian=NAN,
+        told=told,
+        settled=True,
+    )
+    found = ask(seen, evidence, quick=True)
+    alone = [each.name for each in found if answer.is_of_x(each)]
+    assert alone == (["TwoNN", "MLE", "local PCA", "TwoNN calibrated"] if told else [])
+    assert next(each for each in found if each.name == "MLE").note.endswith("for k from 5 to 100")
+
+
 def test_what_is_told_of_saturation(tmp_path):
-    assert "of κ = 8 latents 3 are kept" in "\n".join(how_to_read(invented(tmp_path)))
+    assert "the widest, of κ = 8, keep 3 latents." in "\n".join(how_to_read(invented(tmp_path)))
     full = invented(tmp_path, rungs=(rung(2, (1.0, 1.0), (2, 2)),), kappa=2)
     assert "all κ = 2 latents of the widest are kept" in "\n".join(how_to_read(full))
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdvae.estimation.shown import Evidence, Rung, best_rung
+from mdvae.estimation.plan import EFFORTS, rungs_of
+from mdvae.estimation.shown import Evidence, Rung, best_rung, best_seed
 from mdvae.estimation.verdict import decide
 
 NAN = math.nan
@@ -213,7 +214,25 @@ def test_doubts(changes, phrase):
 def test_too_few_latents_are_said():
     rungs = [rung(6, 6, -10.0, 5.9), rung(9, 9, -50.0, 8.7)]
     found = decide(evidence(rungs, 8.6))
-    assert "all 9 latents are in use: give more" in found.warnings
+    (warning,) = (warning for warning in found.warnings if "latents" in warning)
+    assert warning.startswith("all 9 latents of the widest models are in use, of a linear span of")
+    # No effort has a wider rung: these are of what neighbours see alone.
+    wide = {rungs_of(8.6, 200, effort.rungs)[-1] for effort in EFFORTS.values()}
+    assert len(wide) == 1
+    assert "a greater effort trains longer, `thorough` wider networks too" in warning
+    stages = [EFFORTS[name].second or EFFORTS[name].first for name in ("quick", "normal")]
+    assert stages[0].hidden == stages[1].hidden < EFFORTS["thorough"].first.hidden
+    assert [stage.steps for stage in stages] == sorted(stage.steps for stage in stages)
+    assert "which a sweep of configs/array.py does" in warning
+
+
+def test_one_is_no_plural():
+    line = decide(evidence([rung(1, 1, 3.0, 1.0), rung(3, 1, 3.0, 1.0)], 1.0, d=1, span=1, n=12,
+                           gaussian=3.0))  # fmt: skip
+    assert line.verdict.startswith("the data fill their 1 dimension, and")
+    assert "few samples: 12 rows for 1 dimension" in line.warnings
+    more = decide(evidence([rung(2, 1, -9.0, 1.0), rung(5, 1, -9.0, 1.0)], 2.4))
+    assert "a VAE keeps 1 latent and neighbours see 2.4 dimensions" in more.verdict
 
 
 def test_the_least_rung_of_those_as_good():
@@ -222,6 +241,11 @@ def test_the_least_rung_of_those_as_good():
     assert best_rung([*rungs, rung(12, 5, [-13.0, -13.0])]).kappa == 12
     assert best_rung([rung(4, 4, NAN), rung(5, 5, -1.0)]).kappa == 5
     assert best_rung([rung(4, None, NAN), rung(5, None, NAN)]).kappa == 4
+
+
+def test_the_seed_of_least_loss():
+    assert best_seed(rung(4, 4, [-9.0, NAN, -9.5, -9.1]), 5) == 7
+    assert best_seed(rung(4, 4, [NAN, NAN]), 5) == 5
 
 
 numbers = st.floats(0.1, 60.0)
