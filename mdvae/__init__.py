@@ -4,12 +4,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mdvae.estimate import Estimate, estimate
+    from mdvae.estimate import Estimate, EstimateModule
     from mdvae.store.loading import LoadedRun, load_run
+
+    estimate: EstimateModule
 
 __version__ = "0.1.0"
 __all__ = ["Estimate", "LoadedRun", "estimate", "load_run"]
-# Modules that names come from; the module `estimate` is a function as well.
+# Modules that names come from; `estimate` is one itself, which can be called as a function.
 _MODULES = {"Estimate": "mdvae.estimation.answer", "estimate": "mdvae.estimate"}
 
 
@@ -22,7 +24,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'mdvae' has no attribute {name!r}")
     module = importlib.import_module(_MODULES.get(name, "mdvae.store.loading"))
-    return getattr(module, name)
+    return module if name == "estimate" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

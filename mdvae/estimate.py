@@ -32,11 +32,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from mdvae import cli
 from mdvae.data.intake import Intake, check_intake, read_intake
-from mdvae.estimation.answer import Estimate, lines_of
+from mdvae.estimation.answer import ANSWER, Estimate, lines_of, read
 from mdvae.estimation.flow import Options, run
 from mdvae.estimation.plan import EFFORTS
 from mdvae.settings.config import SweepConfig
@@ -54,6 +55,12 @@ def check_effort(effort: str, field: str) -> None:
     """Refuses an effort that there is not."""
     if effort not in EFFORTS:
         raise unusable(field, effort, f"one of {', '.join(EFFORTS)}")
+
+
+def check_seed(seed: int, field: str) -> None:
+    """Refuses what is no seed."""
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise unusable(field, seed, "a whole number, 0 or more")
 
 
 def _trainer(command: str) -> Callable[[SweepConfig, Path], LoadedRun]:
@@ -92,14 +99,34 @@ def estimate(
         ConfigError: one line on what is wrong.
     """
     check_effort(effort, "effort")
+    check_seed(seed, "seed")
     table = check_intake(x, labels, given)
     folder = Path(workdir or tempfile.mkdtemp(prefix="mdvae-estimate-"))
-    options = Options(effort, seed, folder, _trainer("estimate with the same workdir"))
+    options = Options(
+        effort, int(seed), folder, _trainer("estimate with the same workdir"), "workdir"
+    )
     with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
         try:
             return run(table, options)
         except StoppedError:
-            raise KeyboardInterrupt from None
+            raise KeyboardInterrupt(f"saved; workdir={str(folder)!r} goes on") from None
+
+
+def load(workdir: str | Path) -> Estimate:
+    """A finished estimate of a folder, with its `transform`; its table need not be there.
+
+    Of one that was stopped while classes were estimated, that of the whole table; `to_come` says
+    what is missing.
+
+    Raises:
+        ConfigError: one line, where the folder has none, or none that can be read.
+    """
+    found = read(Path(workdir))
+    if found is None:
+        raise ConfigError(
+            f"workdir: {workdir} has no {ANSWER}; give the folder of an estimate that is finished"
+        )
+    return found
 
 
 def parse(argv: Sequence[str]) -> tuple[Intake, Options]:
@@ -119,8 +146,7 @@ def parse(argv: Sequence[str]) -> tuple[Intake, Options]:
     effort = str(values["effort"].value)
     check_effort(effort, "--effort")
     seed = int(values["seed"].value or 0)
-    if seed < 0:
-        raise unusable("--seed", seed, "a whole number, 0 or more")
+    check_seed(seed, "--seed")
     text = {name: str(values[name].value) for name in ("array", "labels", "given")}
     table = read_intake(files[0], **text)
     workdir = Path(values["workdir"].value or f"runs/{Path(files[0]).stem}")
@@ -132,10 +158,13 @@ def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     if cli.asks_for_help(argv, __doc__):
         return 0
+    table, options = parse(argv)
     try:
-        table, options = parse(argv)
         found = run(table, options)
     except StoppedError:
+        known = read(options.workdir)
+        if known is not None:  # of the whole table, and not yet of all classes
+            print("\n" + "\n".join(lines_of(known)))
         return cli.INTERRUPTED
     except checkpoint.DamagedError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -144,14 +173,13 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-class _Callable(types.ModuleType):
-    """This module is the function `mdvae.estimate` too: a command and a function of one name."""
+class EstimateModule(types.ModuleType):
+    """This module can be called: a command, a function, and the home of `load` in one."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Estimate:
-        return estimate(*args, **kwargs)
+    __call__ = staticmethod(estimate)
 
 
-sys.modules[__name__].__class__ = _Callable
+sys.modules[__name__].__class__ = EstimateModule
 
 if __name__ == "__main__":
     cli.run_command(main)

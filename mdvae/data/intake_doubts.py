@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from mdvae.data.files import chunks
+from mdvae.data.files import LEAST_ROWS, chunks
 from mdvae.data.intake_words import named, quoted
 from mdvae.settings.words import counted
 
@@ -16,7 +16,6 @@ SHARE, SHARE_OF_WHOLE = 0.05, 0.2
 SOME_ROWS = 2_000
 # Of the standard deviations of two columns.
 LARGEST_RATIO = 1_000
-FEW_IN_CLASS = 100
 
 
 def extent(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -132,17 +131,18 @@ def of_units(deviation: np.ndarray, names: tuple[str, ...]) -> list[str]:
 
 
 def of_classes(labels: np.ndarray | None, classes: tuple[str, ...]) -> list[str]:
-    """A warning where classes have few rows."""
+    """A warning where classes have too few rows for an estimate of their own."""
     if labels is None:
         return []
     counts = np.bincount(labels, minlength=len(classes))
-    few = [k for k in range(len(classes)) if counts[k] < FEW_IN_CLASS]
+    few = [k for k in range(len(classes)) if counts[k] < LEAST_ROWS]
     if not few:
         return []
     shown = ", ".join(f"{quoted(classes[k])} ({counts[k]})" for k in few[:8])
     more = f" and {len(few) - 8} more" if len(few) > 8 else ""
     noun = "class has" if len(few) == 1 else "classes have"
     return [
-        f"{len(few)} {noun} fewer than {FEW_IN_CLASS} rows ({shown}{more}); what is said of such"
-        " a class alone is uncertain"
+        f"{len(few)} {noun} fewer than {LEAST_ROWS} rows ({shown}{more}) and"
+        f" {'is' if len(few) == 1 else 'are'} not estimated by"
+        f" {'itself' if len(few) == 1 else 'themselves'}"
     ]

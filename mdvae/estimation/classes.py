@@ -9,29 +9,52 @@ from mdvae.data.array_given import standardised
 from mdvae.data.files import LEAST_ROWS
 from mdvae.data.intake import Intake
 from mdvae.data.intake_doubts import of_shape
+from mdvae.data.intake_words import named
 from mdvae.store.loading import LoadedRun
 
 # What the count of a class in a CVAE is called among its opinions.
 TOGETHER = "CVAE of all classes"
+# Each class that is estimated by itself takes about as long as a table.
+MOST_APART = 20
 
 
-def by_class(table: Intake) -> dict[int, tuple[str, Intake]]:
-    """The rows of each class that has enough, by its place, with its name."""
-    assert table.labels is not None
-    found = {}
-    for place, name in enumerate(table.classes):
-        mine = table.labels == place
-        if np.sum(mine) >= LEAST_ROWS:
-            x, given = table.x[mine], None if table.given is None else table.given[mine]
-            if given is not None:  # what is one number for the class tells it nothing
-                given = given[:, np.ptp(given, axis=0) > 0]
-                given = given if given.shape[1] else None
-            doubts = tuple(of_shape(*x.shape))
-            own = table._replace(
-                x=x, labels=None, classes=(), given=given, notes=(), warnings=doubts
-            )
-            found[place] = (name, own)
-    return found
+def _of_enough_rows(table: Intake) -> list[int]:
+    """Places of the classes that have enough rows, those of most rows first."""
+    if table.labels is None:
+        return []
+    rows = np.bincount(table.labels, minlength=len(table.classes))
+    return [int(place) for place in np.argsort(-rows, kind="stable") if rows[place] >= LEAST_ROWS]
+
+
+def estimated_apart(table: Intake) -> list[int]:
+    """Places of the classes that are estimated by themselves.
+
+    Those of enough rows; of more than MOST_APART those that have most.
+    """
+    return sorted(_of_enough_rows(table)[:MOST_APART])
+
+
+def left_out(table: Intake) -> list[str]:
+    """A sentence where classes of enough rows are too many to be estimated by themselves."""
+    names = [table.classes[place] for place in sorted(_of_enough_rows(table)[MOST_APART:])]
+    if not names:
+        return []
+    noun = "other has" if len(names) == 1 else "others have"
+    return [
+        f"only the {MOST_APART} classes of most rows are estimated by themselves; {len(names)}"
+        f" {noun} enough rows too, and would be with fewer classes: {named(names)}"
+    ]
+
+
+def rows_of_class(table: Intake, place: int) -> Intake:
+    """The rows of a class, as a table of their own."""
+    mine = table.labels == place
+    x, given = table.x[mine], None if table.given is None else table.given[mine]
+    if given is not None:  # what is one number for the class tells it nothing
+        given = given[:, np.ptp(given, axis=0) > 0]
+        given = given if given.shape[1] else None
+    doubts = tuple(of_shape(*x.shape))
+    return table._replace(x=x, labels=None, classes=(), given=given, notes=(), warnings=doubts)
 
 
 def one_hot(table: Intake) -> np.ndarray:

@@ -23,7 +23,6 @@ from mdvae.reports.plotting import (
     LINES,
     STYLE,
     colours_of,
-    first_of,
     legend_below,
     plain_text,
     say_why,
@@ -35,7 +34,6 @@ DPI = 120
 WIDE_NELBO = 50.0
 # Largest over least opinion from which on an axis is logarithmic.
 WIDE_OPINIONS = 20.0
-MOST_CLASSES = 40
 # Ticks of a scale of log odds.
 LEVELS = (1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999, 0.9999)
 # Markers and colours of an estimate and of its chosen model.
@@ -222,8 +220,7 @@ def draw_estimates(estimate: Estimate) -> Figure:
 
 def draw_classes(estimate: Estimate) -> Figure:
     """Dimensions of classes with their intervals: each apart, and in the CVAE of all."""
-    every = list(estimate.by_class.items())
-    shown = every[:MOST_CLASSES]
+    shown = list(estimate.by_class.items())
     figure = Figure(figsize=(6.2, 0.34 * len(shown) + 1.7), layout="constrained")
     axes = figure.subplots()
     axes.axvline(estimate.dimension, color="black", linewidth=1, label="all rows")
@@ -248,7 +245,7 @@ def draw_classes(estimate: Estimate) -> Figure:
     axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("dimension (with its interval)")
-    axes.set_title("dimension by class" + first_of(len(every), MOST_CLASSES, "classes"), fontsize=9)
+    axes.set_title("dimension by class", fontsize=9)
     legend_below(figure, [axes])
     return figure
 

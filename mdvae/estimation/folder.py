@@ -11,7 +11,7 @@ from mdvae.data.intake import Intake
 from mdvae.settings.fields import ConfigError
 from mdvae.store.rundir import write_atomic
 
-REQUEST, TABLE, GIVEN = "request.json", "table.npy", "given.npy"
+REQUEST, TABLE, GIVEN, SECONDS = "request.json", "table.npy", "given.npy", "seconds.txt"
 # What tells of an estimate to a reader.
 REPORT, OPINIONS, FIGURES = "report.md", "estimates.csv", "figures"
 # Of classes: their own estimates, and the run of a CVAE that is told them.
@@ -26,8 +26,11 @@ def request_of(table: Intake, **settings: Any) -> dict[str, Any]:
     return {"content": digest.hexdigest()[:32], "classes": list(table.classes), **settings}
 
 
-def claim(path: Path, wanted: dict[str, Any]) -> None:
+def claim(path: Path, wanted: dict[str, Any], field: str = "--workdir") -> None:
     """Makes a folder that of a request, or checks that it is.
+
+    Args:
+        field: what the user calls the folder.
 
     Raises:
         ConfigError: where it holds something else, or cannot be written.
@@ -41,21 +44,21 @@ def claim(path: Path, wanted: dict[str, Any]) -> None:
                 if found.get(name) != value:
                     told = "table" if name in ("content", "classes") else name
                     raise ConfigError(
-                        f"--workdir: {path} belongs to an estimate of another {told}; give another"
+                        f"{field}: {path} belongs to an estimate of another {told}; give another"
                         " folder"
                     )
         elif any(not each.name.startswith(".") for each in path.iterdir()):
             raise ConfigError(
-                f"--workdir: {path} holds files but no {REQUEST}; give an empty or a new folder"
+                f"{field}: {path} holds files but no {REQUEST}; give an empty or a new folder"
             )
         write_atomic(file, json.dumps(wanted, indent=2) + "\n")
     except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
         raise ConfigError(
-            f"--workdir: {file} cannot be read ({error}); give another folder"
+            f"{field}: {file} cannot be read ({error}); give another folder"
         ) from error
     except OSError as error:
         raise ConfigError(
-            f"--workdir: {path} cannot be written ({error.strerror}); give a folder that can"
+            f"{field}: {path} cannot be written ({error.strerror}); give a folder that can"
         ) from error
 
 

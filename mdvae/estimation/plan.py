@@ -133,6 +133,17 @@ def rungs_left(dimension: int, chosen: int, wide: int) -> tuple[int, ...]:
     return tuple(sorted(around | {chosen, wide}))
 
 
+def most_models(effort: Effort) -> int:
+    """How many models are trained on a table, at most."""
+    left = len(rungs_left(2, 8, 16))  # of which none are the same
+    stages = (
+        (effort.rungs, effort.first),
+        (left, effort.second),
+        (len(ABOVE_LEARNED), effort.slope),
+    )
+    return sum(count * stage.seeds for count, stage in stages if stage is not None)
+
+
 def ladder_config(
     table: Path,
     kappas: tuple[int, ...],

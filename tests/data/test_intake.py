@@ -274,7 +274,7 @@ def test_columns_without_a_value_in_what_is_given_and_classes_without_rows():
         (
             X,
             {"labels": np.repeat(["u", "v"], [30, 170])},
-            "1 class has fewer than 100 rows ('u' (30)); what is said of such a class alone is",
+            "1 class has fewer than 100 rows ('u' (30)) and is not estimated by itself",
         ),
     ],
 )
@@ -396,7 +396,7 @@ def test_what_text_may_look_like(tmp_path):
         (b"", " is empty; it must hold a table"),
         (b"\n\n", " is empty; it must hold a table"),
         (b"a,b\n", " has 0 rows; it must have 100 or more"),
-        (b"a,b\n1,2\n3\n", " has 1 cells in line 3 and 2 in line 1; each line must have as many"),
+        (b"a,b\n1,2\n3\n", " has 1 cell in line 3 and 2 in line 1; each line must have as many"),
         (b"a,b\n1,2\n3,4,5\n", " has 3 cells in line 3 and 2 in line 1"),
         (b"1,2\n\xff,3\n", " cannot be read ('utf-8' codec can't decode byte 0xff"),
         (b'1,2\n"3,4\n', " cannot be read (unexpected end of data); save it again as text in UTF"),

@@ -1,12 +1,18 @@
 """The command and the function `estimate` on small tables, with models of moments."""
 
 import contextlib
+import dataclasses
 import io
 import json
+import shutil
+import subprocess
+import sys
+import threading
 from unittest import mock
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from runs import killed_at_checkpoint, quick_compilation
 
@@ -14,7 +20,8 @@ import mdvae
 from mdvae import cli, estimate
 from mdvae.estimation import answer, plan
 from mdvae.estimation.answer import from_json, lines_of, to_json
-from mdvae.estimation.classes import by_class, one_hot
+from mdvae.estimation.classes import estimated_apart, one_hot, rows_of_class
+from mdvae.estimation.shown import rung_at
 from mdvae.settings.fields import ConfigError
 
 SMALL = plan.Effort(3, plan.Stage(2, 80, (8,)), None, None)
@@ -84,11 +91,6 @@ def test_the_command(folder, whole, capsys):
     assert "sweep:" not in capsys.readouterr().out
 
 
-def test_the_function_is_the_command(folder, whole):
-    told = mdvae.estimate(table(), effort="quick", workdir=folder / "memory")
-    assert plain(told) == plain(whole[0])
-
-
 def test_killed_and_gone_on_with(folder, whole):
     with killed_at_checkpoint(2):
         command(folder, "killed")
@@ -155,12 +157,10 @@ def test_classes_apart_and_told(folder):
 
 
 def test_classes_of_a_table():
-    labelled = estimate.check_intake(table(), np.repeat([3, 7], 120))
-    parts = by_class(labelled)
-    assert [(place, name, len(rows.x)) for place, (name, rows) in parts.items()] == [
-        (0, "3", 120),
-        (1, "7", 120),
-    ]
+    x = table()
+    labelled = estimate.check_intake(x, np.repeat([3, 7], 120))
+    assert (labelled.classes, estimated_apart(labelled)) == (("3", "7"), [0, 1])
+    np.testing.assert_array_equal(rows_of_class(labelled, 1).x, x[120:])
     np.testing.assert_array_equal(one_hot(labelled).sum(axis=0), [120, 120])
 
 
@@ -200,10 +200,11 @@ def test_active_coordinates(folder, whole):
     found, _ = whole
     x = table()
     codes = found.transform(x)
-    rung = next(rung for rung in found.rungs if rung.kappa == found.kappa)
-    assert codes.shape == (len(x), rung.ad[0])
+    rung = rung_at(found.rungs, found.kappa)
+    assert found.seed == np.argmin(rung.nelbo)
+    assert codes.shape == (len(x), rung.ad[found.seed])
     run = mdvae.load_run(folder / "whole" / "ladder")
-    mean, _ = run.encode(f"kappa{found.kappa}", 0, x)
+    mean, _ = run.encode(f"kappa{found.kappa}", found.seed, x)
     for column in codes.T:
         assert np.abs(mean - column[:, None]).max(axis=0).min() == 0.0
     with pytest.raises(ConfigError, match=r"x: has shape \(240, 3\); it must be \[rows, 6"):
@@ -231,8 +232,91 @@ def test_an_estimate_and_its_file(whole, tmp_path):
 def test_stopped(folder, monkeypatch, capsys):
     monkeypatch.setattr(estimate, "run_sweep", lambda arguments: cli.INTERRUPTED)
     assert command(folder, "stopped") == cli.INTERRUPTED
-    with pytest.raises(KeyboardInterrupt):
+    assert "dimension" not in capsys.readouterr().out
+    with pytest.raises(KeyboardInterrupt, match=r"saved; workdir='.*stopped too' goes on"):
         mdvae.estimate(table(), effort="quick", workdir=folder / "stopped too")
+
+
+def test_stopped_among_its_classes(folder, whole, monkeypatch, capsys):
+    """The answer of the whole table is printed, and may be opened."""
+
+    def run(rows, options):
+        found = dataclasses.replace(whole[0], workdir=options.workdir, to_come=("class a",))
+        options.workdir.mkdir()
+        answer.save(found)
+        raise estimate.StoppedError
+
+    monkeypatch.setattr(estimate, "run", run)
+    assert command(folder, "among") == cli.INTERRUPTED
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[0].startswith(f"dimension {whole[0].dimension}, between")
+    assert lines[-2].startswith("still to come: class a; ")
+    assert mdvae.estimate.load(folder / "among").to_come == ("class a",)
+
+
+def test_a_finished_estimate_is_opened_without_its_table(folder, whole, tmp_path):
+    """In another place too, and whatever was imported first."""
+    found, _ = whole
+    moved = tmp_path / "moved"
+    shutil.copytree(folder / "whole", moved, ignore=shutil.ignore_patterns("table.npy"))
+    opened = mdvae.estimate.load(moved)
+    assert isinstance(opened, mdvae.Estimate)
+    assert plain(opened) == plain(found)
+    np.testing.assert_array_equal(opened.transform(table()), found.transform(table()))
+    with pytest.raises(ConfigError, match=r"^workdir: .*nothing has no estimate\.json; give the"):
+        mdvae.estimate.load(tmp_path / "nothing")
+    code = "import mdvae; print(callable(mdvae.estimate), mdvae.estimate.load.__name__)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "True load\n"
+
+
+def frame_of(x, names):
+    return pd.DataFrame(x, columns=list(names))
+
+
+def test_columns_of_a_frame_in_another_order(folder, whole):
+    """They are found by name; what the estimate did not use is left aside."""
+    x = table()
+    named = dataclasses.replace(whole[0], columns=tuple("abcdef"))
+    codes = named.transform(frame_of(x, "abcdef"))
+    np.testing.assert_array_equal(codes, whole[0].transform(x))
+    more = frame_of(np.concatenate([x[:, ::-1], x[:, :1]], axis=1), "fedcbaz")
+    np.testing.assert_array_equal(named.transform(more), codes)
+    # Of frames with other names the order is all there is.
+    np.testing.assert_array_equal(named.transform(frame_of(x, "uvwxyz")), codes)
+
+
+@pytest.mark.usefixtures("whole")
+def test_the_folder_is_called_what_the_user_called_it(folder):
+    with pytest.raises(ConfigError, match=r"^workdir: .*whole belongs to an estimate of another t"):
+        mdvae.estimate(table(seed=3), effort="quick", workdir=folder / "whole")
+    with pytest.raises(ConfigError, match=r"^--workdir: .*whole belongs to an estimate of another"):
+        command(folder, "whole", "--seed=9")
+    theirs = folder / "a file"
+    theirs.write_text("mine")
+    with pytest.raises(ConfigError, match=r"^workdir: .*a file cannot be written"):
+        mdvae.estimate(table(), effort="quick", workdir=theirs)
+    with pytest.raises(ConfigError, match=r"^labels: the array has 3 rows and x: the array has"):
+        mdvae.estimate(table(), [1, 2, 3])
+    with pytest.raises(ConfigError, match=r"^given: the array is constant"):
+        mdvae.estimate(table(), given=np.ones(240))
+    with pytest.raises(ConfigError, match=r"^seed: -1 is not usable"):
+        mdvae.estimate(table(), seed=-1)
+    with pytest.raises(ConfigError, match=r"^seed: 0\.5 is not usable"):
+        mdvae.estimate(table(), seed=0.5)
+
+
+def test_in_a_thread_that_is_not_the_main_one(folder, whole):
+    """Which handles no signals; models are trained all the same."""
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(
+            mdvae.estimate(table(), effort="quick", workdir=folder / "thread")
+        )
+    )
+    thread.start()
+    thread.join()
+    assert plain(found[0]) == plain(whole[0])
 
 
 @pytest.mark.long

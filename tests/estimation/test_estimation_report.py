@@ -12,7 +12,7 @@ from mdvae.data.intake import check_intake
 from mdvae.data.intake_doubts import of_discrete
 from mdvae.estimation import answer, figures, flow, model_figures, report
 from mdvae.estimation.answer import Estimate
-from mdvae.estimation.classes import TOGETHER
+from mdvae.estimation.classes import MOST_APART, TOGETHER
 from mdvae.estimation.evidence import left_by, look
 from mdvae.estimation.folder import CLASSES, FIGURES, OPINIONS, REPORT, claim, request_of
 from mdvae.estimation.model_figures import Fitted, draw_latents, draw_residuals, plane_of
@@ -175,7 +175,7 @@ def test_figures_of_little_and_of_much(tmp_path):
         one,
         workdir=tmp_path / "much",
         estimates=(*one.estimates, Opinion("PCA", 300.0, 250.0, 350.0, "")),
-        by_class={f"number {i}": one for i in range(figures.MOST_CLASSES + 5)},
+        by_class={f"number {i}": one for i in range(MOST_APART)},
     )
     for estimate, count in ((nothing, 2), (much, 3)):
         assert len(figures.draw(estimate)) == count

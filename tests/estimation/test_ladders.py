@@ -60,12 +60,15 @@ def test_a_union_is_seen():
 
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_regular_rows_have_a_dimension(dimension):
-    steps = np.linspace(0, 1, 40 if dimension == 2 else 900)
+    steps = np.linspace(0, 1, 52 if dimension == 2 else 900)
     grid = np.stack(np.meshgrid(*dimension * [steps]), axis=-1).reshape(-1, dimension)
     seen = look(np.concatenate([grid, np.sin(3 * grid)], axis=1))
     assert seen.on_grid
     assert seen.neighbours == pytest.approx(dimension, abs=0.5)
     assert seen.low <= seen.neighbours <= seen.high
+    # Also of what is left of them once one of their coordinates is given.
+    told = left_by(seen, grid[:, :1])
+    assert told.neighbours == pytest.approx(dimension - 1, abs=0.6)
     generator = np.random.default_rng(0)
     assert not look(generator.uniform(size=(900, dimension))).on_grid
 
@@ -154,6 +157,10 @@ def test_what_neighbours_see_of_a_plane_and_what_is_left():
     # Nor all different.
     ages = np.round(20 * u[:, :1])
     assert left_by(seen, ages).neighbours == pytest.approx(4.0, abs=0.8)
+    # Nor as many different as there are rows: here each row of them occurs fifteen times.
+    repeated = np.repeat(generator.normal(size=(100, 2)), 15, axis=0)
+    tied = look(np.concatenate([x, repeated @ generator.normal(size=(2, 3))], axis=1))
+    assert left_by(tied, repeated).neighbours == pytest.approx(5.0, abs=1.0)
     # Classes have no dimension.
     assert left_by(seen, np.round(u[:, :1] > 0)).neighbours == seen.neighbours
     assert left_by(seen, None) is seen
