@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skdim.datasets import BenchmarkManifolds
 
-from mdvae import bench
+from mdvae import bench, cli
 from mdvae.analysis.statistics import fraction_interval
 from mdvae.benchmark import truth, truth_data, truth_figure, truth_tables
 from mdvae.benchmark.truth import Found, Plan, run_cases, run_truth
@@ -350,6 +350,31 @@ def test_command_runs_the_estimator(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "2?" in out
     assert "4 (reporting)" in out
+
+
+def test_a_stopped_command_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
+    """Ctrl-C amid the second data set: its own folder is gone on with, the first is left alone."""
+    asked, stops = [], [2]
+
+    def estimate(x, *, effort, seed, workdir):
+        asked.append(workdir)
+        if len(asked) in stops:
+            raise KeyboardInterrupt
+        return SimpleNamespace(
+            dimension=2, low=2.0, high=2.0, verdict="two", estimates=[], seconds=0.5, confident=True
+        )
+
+    monkeypatch.setitem(sys.modules, "mdvae.estimate", SimpleNamespace(estimate=estimate))
+    argv = ["bench", "--truth", "--cases=sphere2", "--n=100", "--draws=3", f"--workdir={tmp_path}"]
+    assert bench.main(argv) == cli.INTERRUPTED
+    assert "stopped; the same command goes on" in capsys.readouterr().err
+    assert not (tmp_path / truth.REPORT).exists()
+    assert bench.main(argv) == 0
+    assert [path.name.split("-")[2] for path in asked] == [
+        *("draw5000", "draw5001", "draw5001", "draw5002")
+    ]
+    assert asked[1] == asked[2]
+    assert "truth: 1 of 3 data sets are in" in capsys.readouterr().out
 
 
 def test_flags_and_what_they_are_by_default():
