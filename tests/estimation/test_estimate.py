@@ -175,7 +175,7 @@ def test_what_is_given(folder):
     assert near.value == pytest.approx(plain.value - 1, abs=0.4)
     codes = found.transform(x, x[:, 0])
     np.testing.assert_allclose(found.transform(x[:9], x[:9, :1]), codes[:9], atol=1e-5)
-    with pytest.raises(ConfigError, match=r"given: missing; it must be \[rows, 1 columns\]"):
+    with pytest.raises(ConfigError, match=r"given: missing; it must be \[rows, 1 column\]"):
         found.transform(x)
 
 
