@@ -54,10 +54,11 @@ class PrecisionRecall(NamedTuple):
 def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Squared distances of all rows, [n, m].
 
-    By products, |x|² + |y|² - 2 xy in double precision, whose error is relative to |x|² + |y|²:
-    the data should be centred. Distances that are small against these norms, where the products
-    would lose digits, are computed from differences of coordinates instead: no distance is wrong
-    by more than about 1e-12 of the norms, and that of equal rows is 0.
+    By products, |x|² + |y|² - 2 xy in double precision, whose error is relative to |x|² + |y|².
+    Distances that are small against these norms, where the products would lose digits, are
+    computed from differences of coordinates instead: no distance is wrong by more than about
+    1e-12 of the norms, and that of equal rows is 0. In data that are centred few pairs are so
+    near; data far from the origin are only slower.
 
     Args:
         x: [n, f].
@@ -78,7 +79,7 @@ def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _centred(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both sets less one point amid them; distances stay what they are."""
+    """Both sets less one point amid them, so that few distances are small against the norms."""
     origin = (a.mean(axis=0) + b.mean(axis=0)) / 2
     return a - origin, b - origin
 

@@ -136,13 +136,10 @@ def _weighted_moments(features: np.ndarray, counts: np.ndarray) -> Moments:
     n = int(counts.sum())
     kept = counts > 0
     rows, counts = features[kept], counts[kept].astype(np.float64)
-    # First to near the origin, so that the mean loses no digits to a common offset.
-    origin = rows[0].copy()
-    rows -= origin
     mean = counts @ rows / n
     rows -= mean
     rows *= np.sqrt(counts / (n - 1))[:, None]
-    return Moments(origin + mean, np.asarray(np.linalg.qr(rows, mode="r")).T, n)
+    return Moments(mean, np.asarray(np.linalg.qr(rows, mode="r")).T, n)
 
 
 def moments_of(mean: np.ndarray, covariance: np.ndarray) -> Moments:

@@ -213,10 +213,10 @@ def test_precision_and_recall_at_their_ends(rng):
     assert same.precision == same.recall == (1.0, 1.0, 1.0)
     apart = precision_recall(x, x + 100.0, 10, rng)
     assert apart.precision == apart.recall == (0.0, 0.0, 0.0)
-    # A tie is within, though it is one of rounded numbers: of 0.6, 0.7 and 0.8 the first is as far
-    # from 0.4 as the second neighbour of 0.4 is.
+    # A tie is within, though rounding parts it: of 0, 0.1 and 0.2 the last is as far from 0.4 as
+    # the second neighbour of 0.4 is.
     line = np.arange(9)[:, None] / 10
-    tied = precision_recall(line[:5], line[6:], 0, rng, 2)
+    tied = precision_recall(line[4:], line[:3], 0, rng, 2)
     assert tied.precision.value == pytest.approx(1 / 3)
     assert math.isnan(tied.precision.low)
 
