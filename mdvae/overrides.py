@@ -17,6 +17,7 @@ from mdvae.settings.registry import SECTIONS
 from mdvae.settings.sweep import SweepConfig
 
 _OVERRIDE = re.compile(r"--?(no)?config\.([\w.]+)(?:=(.*))?", re.DOTALL)
+STAGES = "stages"
 _TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
@@ -57,7 +58,7 @@ def _range(text: str) -> range:
 def _kind(path: str) -> type:
     """What the field of a dotted name is declared to be."""
     names = path.split(".")
-    if names[0] in ("protocols", "scales"):
+    if names[0] in ("protocols", "scales", "stages"):
         names = names[2:]
     *sections, leaf = names or [""]
     if sections[:1] == ["grid"]:
@@ -105,6 +106,7 @@ def apply(config: Any, texts: Mapping[str, str]) -> None:
     Raises:
         ConfigError: where there is no field of a name; what was probably meant is said.
     """
+    texts = _apply_to_stages(config, texts)
     for section, registry in SECTIONS.items():
         if ":" in texts.get(f"{section}.kind", ""):
             registry.find(texts[f"{section}.kind"])  # imports it, so that its fields are known
@@ -123,6 +125,25 @@ def apply(config: Any, texts: Mapping[str, str]) -> None:
         if place[name] is None:
             with place.unlocked():
                 del place[name]
+
+
+def _apply_to_stages(config: Any, texts: Mapping[str, str]) -> dict[str, str]:
+    """Sets fields of the stages of a config in place; returns the texts of other fields."""
+    rest, own = {}, {}
+    for path, text in texts.items():
+        head, _, field = path.partition(".")
+        name, _, leaf = field.partition(".")
+        if head == STAGES and leaf:
+            own.setdefault(name, {})[leaf] = text
+        else:
+            rest[path] = text
+    for name, mine in own.items():
+        stage = _inside(config, _inside(config, config, [], STAGES), [STAGES], name)
+        try:
+            apply(stage, mine)
+        except ConfigError as error:
+            raise ConfigError(f"{STAGES}.{name}.{error}") from error
+    return rest
 
 
 def _forget_defaults(config: Any, texts: Mapping[str, str]) -> None:

@@ -31,6 +31,7 @@ import json
 import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +53,7 @@ from mdvae.reports.report import analyse_again, with_analysis, write_report
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import make_cells, make_groups
+from mdvae.stages.plan import stages_of
 from mdvae.store import checkpoint, rundir
 
 
@@ -130,7 +132,13 @@ def _open_directory(stack: contextlib.ExitStack, path: Path, config: SweepConfig
     changed = rundir.claim_directory(path, config)
     saved = any((path / rundir.CHECKPOINTS).glob("*/*"))
     old = dataclasses.asdict(rundir.read_config(path).analysis)
-    return {"manifest": rundir.read_manifest(path), "saved": saved, "old": old, "changed": changed}
+    return {
+        "manifest": rundir.read_manifest(path),
+        "saved": saved,
+        "old": old,
+        "changed": changed,
+        "stages": stages_of(config, path),  # so that a mistake in one is told before hours of work
+    }
 
 
 def run_sweep(arguments: Arguments) -> int:
@@ -145,7 +153,7 @@ def run_sweep(arguments: Arguments) -> int:
         if arguments.dry_run:
             devices = pick_devices(arguments.devices, n_runs)
             print_plan(config, groups, make_jobs(config, groups, devices), devices)
-            return 0
+            return _plan_stages(arguments)
         processes.join(arguments.cluster)
         if not processes.is_first():
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
@@ -156,7 +164,7 @@ def run_sweep(arguments: Arguments) -> int:
             print(f"{path}: finished; reporting")
             if opened["changed"]:
                 analyse_again(path, config, devices)
-            return _report(path) if arguments.report else 0
+            return _end(arguments, opened["stages"])
         machine = describe_machine(devices)
         if manifest and manifest["versions"] != machine["versions"]:
             versions = json.dumps(manifest["versions"])
@@ -191,7 +199,30 @@ def run_sweep(arguments: Arguments) -> int:
             return cli.INTERRUPTED
         if opened["changed"]:
             analyse_again(path, config, devices)
-        return _report(path) if arguments.report else 0
+        return _end(arguments, opened["stages"])
+
+
+def _plan_stages(arguments: Arguments) -> int:
+    """Prints the plans of the stages of a sweep that need not be trained; returns the exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        rundir.write_config(Path(folder), arguments.config)
+        for name, config in stages_of(arguments.config, Path(folder)).items():
+            print(f"\nstage {name}:")
+            run_sweep(arguments._replace(config=config))
+    return 0
+
+
+def _end(arguments: Arguments, stages: dict[str, SweepConfig]) -> int:
+    """Reports on a trained sweep, and runs its stages; returns the exit code."""
+    code = _report(arguments.workdir) if arguments.report else 0
+    for name, config in stages.items():
+        print(f"stage {name}:", flush=True)
+        workdir = arguments.workdir / name
+        own = arguments._replace(
+            config=config, workdir=workdir, cluster=Cluster()
+        )  # joined already
+        code = max(code, run_sweep(own))
+    return code
 
 
 def _run_job(

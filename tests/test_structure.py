@@ -15,6 +15,7 @@ ROOMS = (
     "store",
     "engine",
     "analysis",
+    "stages",
     "reports",
     "estimation",
     "benchmark",

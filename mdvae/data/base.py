@@ -57,6 +57,11 @@ def _as_kept(batch: Batch) -> Batch:
     return batch
 
 
+def _undrawn(batch: Batch, noise: PyTree) -> Batch:
+    """Samples that are what they are."""
+    return batch
+
+
 def _plain_law(settings: Sequence[Any], sizes: Sizes) -> Hashable:
     """What `make` needs beyond the table: the settings, where they are one for all cells."""
     return settings[0], sizes
@@ -86,6 +91,10 @@ class DataKind(NamedTuple):
             smaller sizes would have.
         dtypes: settings -> the dtype of each array that is kept as another than float32.
         seen: a batch as it is kept -> as the networks are given it, float32; traced.
+        noise: (sizes, key, n) -> what n samples are drawn with anew in every step, axes as those of
+            a method's noise; None where samples are what they are.
+        drawn: (batch as it is seen, noise) -> one of samples that are drawn; traced. Evaluation
+            samples are drawn once, by `make`.
         sample_axis: of all arrays: -1 for [width, samples], 0 for [samples, ...].
         parts: settings -> the parts that are evaluated apart, with their truth where it is known.
         part_name: what tells a part from others is called.
@@ -112,6 +121,8 @@ class DataKind(NamedTuple):
     shapes: Callable[[Sizes], dict[str, tuple[int, ...]]] = feature_major
     dtypes: Callable[[Any], Mapping[str, Any]] = _no_dtypes
     seen: Callable[[Batch], Batch] = _as_kept
+    noise: Callable[[Sizes, jax.Array, int], PyTree] | None = None
+    drawn: Callable[[Batch, PyTree], Batch] = _undrawn
     sample_axis: int = FEATURE_MAJOR
     parts: Callable[[Any], tuple[Part, ...]] = _one_part
     part_name: str = "part"

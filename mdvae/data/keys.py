@@ -16,6 +16,8 @@ PURPOSES = (
     "generate",
     "nelbo",
     "epoch",
+    "fit",
+    "latents",
 )
 
 

@@ -67,14 +67,30 @@ def class_of(cell: Cell, classes: tuple[Group, ...]) -> int:
     return next(i for i, each in enumerate(classes) if cell in each.cells)
 
 
-def noise_shapes(method: Method, batch_size: int) -> PyTree:
+class Noise(NamedTuple):
+    """The noise of one step: the method's, and what samples are drawn with, or ()."""
+
+    of_method: PyTree
+    of_data: PyTree
+
+
+def draw_noise(group: Group, method: Method, key: jax.Array) -> Noise:
+    """The noise of one step at a group's sizes."""
+    kind, size = kind_of(group), group.cells[0].batch_size
+    of_data = (
+        () if kind.noise is None else kind.noise(group.sizes, jax.random.fold_in(key, 1), size)
+    )
+    return Noise(method.noise(key, size), of_data)
+
+
+def noise_shapes(group: Group, method: Method) -> Noise:
     """Shapes and dtypes of the noise of one step."""
-    return jax.eval_shape(lambda key: method.noise(key, batch_size), jax.random.key(0))
+    return jax.eval_shape(lambda key: draw_noise(group, method, key), jax.random.key(0))
 
 
-def noise_bytes(method: Method, batch_size: int) -> int:
+def noise_bytes(group: Group, method: Method) -> int:
     """Bytes of the noise of one step."""
-    leaves = jax.tree.leaves(noise_shapes(method, batch_size))
+    leaves = jax.tree.leaves(noise_shapes(group, method))
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
 
 
@@ -82,8 +98,7 @@ def block_length(group: Group, method: Method) -> int:
     """Steps of a block."""
     if not looped(group):
         return 1
-    of_step = noise_bytes(method, group.cells[0].batch_size)
-    return max(1, min(MAX_BLOCK, BLOCK_BYTES // max(of_step, 1)))
+    return max(1, min(MAX_BLOCK, BLOCK_BYTES // max(noise_bytes(group, method), 1)))
 
 
 def leading(leaf: jax.Array, shape: tuple[int, ...], *starts: jax.Array) -> jax.Array:
@@ -122,7 +137,7 @@ def make_chunk(
                 offset = jnp.int32(0)
             else:
                 offset = jax.random.randint(key_offset, (), 0, n)
-            return padded_method.noise(key_noise, size), offset
+            return draw_noise(group, padded_method, key_noise), offset
 
         return jax.vmap(draw)(steps_P)
 
@@ -157,7 +172,8 @@ def make_chunk(
         def draw(step: jax.Array) -> tuple[PyTree, jax.Array]:
             key = jax.random.fold_in(purpose_key(seed, "step"), step)
             place = (step // per_epoch - first, (step % per_epoch) * size)
-            return padded_method.noise(key, size), lax.dynamic_slice(orders_EN, place, (1, size))[0]
+            mine = lax.dynamic_slice(orders_EN, place, (1, size))[0]
+            return draw_noise(group, padded_method, key), mine
 
         return jax.vmap(draw)(steps_P)
 
@@ -177,19 +193,20 @@ def make_chunk(
         """A block of steps of one run, from and to the group's padded shapes."""
         method = make_method(members)
         true, shapes = padded_shapes(method, members), kind.shapes(members.sizes)
-        noise_like = noise_shapes(method, size)
+        noise_like = noise_shapes(members, method)
 
         def steps(carry, own, data, noise_SP, places_SP, count) -> EnsembleState:
             def step(k: jax.Array, carry: EnsembleState) -> EnsembleState:
                 place = places_SP[own["seed"], k]
                 kept = {name: take(x, shapes[name], own, place) for name, x in data.items()}
-                batch = split_batch(kind.seen(kept), mesh, kind.sample_axis)
                 noise = jax.tree.map(
                     lambda leaf, like: leading(leaf, like.shape, own["seed"], k),
                     noise_SP,
                     noise_like,
                 )
-                train, info = method.step(carry.train, batch, noise, own["numbers"])
+                drawn = kind.drawn(kind.seen(kept), noise.of_data)
+                batch = split_batch(drawn, mesh, kind.sample_axis)
+                train, info = method.step(carry.train, batch, noise.of_method, own["numbers"])
                 seen = {**info, COUNT: jnp.int32(1)}
                 return EnsembleState(train, jax.tree.map(jnp.add, carry.meter, seen))
 

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from mdvae.data.base import DataKind, PyTree
+from mdvae.data.base import Batch, PyTree
+from mdvae.data.keys import purpose_key
 from mdvae.data.units import OWN, to_networks
 from mdvae.engine.chunks import kind_of
 from mdvae.engine.ensemble import Placement
@@ -85,14 +86,23 @@ def fit_stats(
     fit: Callable[[Mapping[str, np.ndarray]], PyTree],
     data: dict[str, jax.Array],
     n_train: int,
-    kind: DataKind,
+    group: Group,
 ) -> PyTree:
     """The stats that networks fit to each data set, rows on the device that holds it.
+
+    Samples that are drawn anew in every step are drawn once for it.
 
     Args:
         fit: see `networks.base.Networks`.
         data: {"x": [data sets, ...], ...}, of which the first n_train samples count.
     """
+    kind = kind_of(group)
+
+    def drawn(samples: Batch) -> Batch:
+        if kind.noise is None:
+            return samples
+        return kind.drawn(samples, kind.noise(group.sizes, purpose_key(0, "fit"), n_train))
+
     fits: dict[int, PyTree] = {}
     for shard in data["x"].addressable_shards:
         first = shard.index[0].start or 0
@@ -103,7 +113,7 @@ def fit_stats(
                 name: np.take(x[i], range(n_train), axis=kind.sample_axis)
                 for name, x in rows.items()
             }
-            fits[first + i] = fit(jax.tree.map(np.asarray, kind.seen(samples)))
+            fits[first + i] = fit(jax.tree.map(np.asarray, drawn(kind.seen(samples))))
     total = data["x"].shape[0]
 
     def place(*leaves: np.ndarray) -> jax.Array:

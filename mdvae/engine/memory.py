@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mdvae.data.base import PyTree, stack_tables
-from mdvae.engine.chunks import block_length, kind_of, noise_bytes, wrap_length
+from mdvae.engine.chunks import block_length, draw_noise, kind_of, noise_bytes, wrap_length
 from mdvae.engine.costs import kept_shapes, peak_bytes, score_bytes, step_bytes
 from mdvae.engine.datasets import data_tables
 from mdvae.engine.ensemble import Placement, find_shared, looped, split_runs
@@ -59,11 +59,10 @@ def _tree_bytes(tree: PyTree) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def _drawing_bytes(method: Method, batch_size: int) -> int:
+def _drawing_bytes(group: Group, method: Method) -> int:
     """Bytes of the noise of one step and of drawing it."""
-    key = jax.random.key(0)
-    drawing = peak_bytes(jax.make_jaxpr(lambda key: method.noise(key, batch_size))(key).jaxpr)
-    return noise_bytes(method, batch_size) + drawing
+    program = jax.make_jaxpr(lambda key: draw_noise(group, method, key))(jax.random.key(0))
+    return noise_bytes(group, method) + peak_bytes(program.jaxpr)
 
 
 def needs(group: Group, method: Method, piece: int) -> Need:
@@ -84,7 +83,7 @@ def needs(group: Group, method: Method, piece: int) -> Need:
 
         making = peak_bytes(jax.make_jaxpr(make)(jax.tree.map(jnp.asarray, table)).jaxpr)
     return Need(
-        noise=block_length(group, method) * _drawing_bytes(method, cell.batch_size),
+        noise=block_length(group, method) * _drawing_bytes(group, method),
         data=_tree_bytes(kept_shapes(group, n_train + wrap_length(group))),
         making=making,
         state=2 * _tree_bytes(padded_shapes(method, group)),

@@ -117,7 +117,7 @@ class Trainer:
         return Slice(
             placement=placement,
             data=data,
-            fitted=self._fit and fit_stats(self._fit, data, self._n_train, self._kind),
+            fitted=self._fit and fit_stats(self._fit, data, self._n_train, self._group),
             per_run=put_rows(per_run, self._mesh),
             seeds=put_rows(np.array(seeds.table, np.uint32), self._mesh),
         )

@@ -50,6 +50,8 @@ class MLP(Section):
         hidden, decoder_hidden: hidden layers of the encoder, from x to z, and of the decoder, from
             z to x; an empty decoder_hidden mirrors hidden.
         activation, output: of all hidden layers, and of the decoder.
+        skip: whether the last layers of a VAE's encoder and decoder see their inputs too, beside
+            the last hidden layer, as in the second stage of TwoStage.
         encoder_input: "whitened" feeds the encoder training data of zero mean and unit covariance
             (see `data.whitening`), "raw" feeds it x; the decoder always models x.
     """
@@ -65,8 +67,23 @@ class MLP(Section):
         (), widths("a tuple of layer widths of 1 or more, or () to mirror hidden")
     )
     activation: str = static("relu", one_of(tuple(FUNCTIONS)))
+    skip: bool = static(False, TRUTH)
     encoder_input: str = static("whitened", one_of(ENCODER_INPUTS))
     output: str = static("sigmoid", one_of(OUTPUTS))
+
+
+def last_layer(
+    features: tuple[int, ...], name: str, h_HB: jax.Array, x_DB: jax.Array, skip: bool
+) -> jax.Array:
+    """The last layer of some hidden ones; with `skip` one of these and of their inputs together.
+
+    To be called in a module. Inputs have a kernel of their own, for they are padded.
+    """
+    if not skip or h_HB is x_DB:
+        return Linear(features, name=name)(h_HB)
+    bound = 1.0 / math.sqrt(len(h_HB) + len(x_DB))
+    own = Linear(features, bound, name=name)(h_HB)
+    return own + Linear(features, bound, use_bias=False, name=f"{name}_skip")(x_DB)
 
 
 class MLPEncoder(nn.Module):
@@ -75,13 +92,14 @@ class MLPEncoder(nn.Module):
     kappa: int
     hidden: tuple[int, ...]
     activation: str
+    skip: bool
 
     @nn.compact
     def __call__(self, x_DB: jax.Array) -> tuple[jax.Array, jax.Array]:
         h_HB = x_DB
         for width in self.hidden:
             h_HB = activate(self.activation, Linear((width,))(h_HB))
-        heads_2KB = Linear((2, self.kappa), name="heads")(h_HB)
+        heads_2KB = last_layer((2, self.kappa), "heads", h_HB, x_DB, self.skip)
         return heads_2KB[0], heads_2KB[1]
 
 
@@ -92,13 +110,14 @@ class MLPDecoder(nn.Module):
     hidden: tuple[int, ...]
     activation: str
     output: str
+    skip: bool
 
     @nn.compact
     def __call__(self, z_KB: jax.Array) -> jax.Array:
         h_HB = z_KB
         for width in self.hidden:
             h_HB = activate(self.activation, Linear((width,))(h_HB))
-        return output_of(self.output, Linear((self.d,), name="mean")(h_HB))
+        return output_of(self.output, last_layer((self.d,), "mean", h_HB, z_KB, self.skip))
 
 
 def mlp_networks(settings: MLP, sizes: Sizes) -> Networks:
@@ -109,8 +128,8 @@ def mlp_networks(settings: MLP, sizes: Sizes) -> Networks:
     """
     kappa, d = sizes.kappa, sizes.d
     hidden, decoder_hidden = settings.hidden, settings.decoder_hidden or settings.hidden[::-1]
-    encoder = MLPEncoder(kappa, hidden, settings.activation)
-    decoder = MLPDecoder(d, decoder_hidden, settings.activation, settings.output)
+    encoder = MLPEncoder(kappa, hidden, settings.activation, settings.skip)
+    decoder = MLPDecoder(d, decoder_hidden, settings.activation, settings.output, settings.skip)
 
     def init(key: jax.Array) -> tuple[Params, Stats]:
         key_encoder, key_decoder = jax.random.split(key)
@@ -207,6 +226,8 @@ def _check(cell: Cell, named: Named) -> None:
                 f"{named(field)}: {value!r} has no effect on a VAE; it must be {idle!r}, or"
                 " method.model 'cvae'"
             )
+    if cell.sizes.c and settings.skip:
+        raise ConfigError(f"{named('skip')}: True has no effect on a CVAE; it must be False")
 
 
 def _reach(settings: Any) -> tuple[float, float]:

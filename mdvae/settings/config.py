@@ -15,7 +15,7 @@ from mdvae.settings.axes import check_grid, of_kind
 from mdvae.settings.fields import ConfigError, Section, check, fields_of, plain, unknown
 from mdvae.settings.protocols import NO_SCALE, OWN_PROTOCOL, apply_protocol, apply_scale
 from mdvae.settings.registry import DATA, SECTIONS, Registry
-from mdvae.settings.sweep import FORMAT, Axes, SweepConfig
+from mdvae.settings.sweep import FORMAT, OWN_FOLDERS, Axes, SweepConfig
 
 
 class Draft(ConfigDict):
@@ -41,7 +41,7 @@ def default_config(**kinds: str) -> Any:
         **kinds: by section, kinds other than the usual ones, such as data="union".
     """
     config: dict[str, Any] = {name: field.default for name, field in fields_of(SweepConfig).items()}
-    config |= {name: Draft(type_safe=False) for name in ("protocols", "scales", "grid")}
+    config |= {name: Draft(type_safe=False) for name in ("protocols", "scales", "grid", "stages")}
     for name, registry in SECTIONS.items():
         kind = kinds.pop(name, registry.default)
         fields = fields_of(registry.find(kind).settings)
@@ -50,6 +50,23 @@ def default_config(**kinds: str) -> Any:
     if kinds:
         raise unknown("", next(iter(kinds)), SECTIONS)
     return Draft(config, type_safe=False)
+
+
+def default_stage(**kinds: str) -> Any:
+    """A ConfigDict of a sweep on the latents of another one: what `config.stages.NAME` starts from.
+
+    Its seeds, cells and widths are those of the first sweep where it does not say others.
+    """
+    stage = default_config(**{"data": "latents", **kinds})
+    with stage.unlocked():
+        for name in ("stages", "protocols", "scales", "protocol", "scale", "name"):
+            del stage[name]
+        stage.seeds = stage.seed = None
+    if "skip" in stage.networks:
+        stage.networks.skip = True
+    if "output" in stage.networks:
+        stage.networks.output = "linear"
+    return stage
 
 
 def _section(registry: Registry, given: Any) -> Section:
@@ -87,7 +104,7 @@ def _section(registry: Registry, given: Any) -> Section:
 def _top(values: Mapping[str, Any]) -> dict[str, Any]:
     """The top fields, checked."""
     top = fields_of(SweepConfig)
-    known = [*top, "grid", *SECTIONS]
+    known = [*top, "grid", "stages", *SECTIONS]
     for name in values:
         if name not in known:
             inner = [
@@ -142,7 +159,35 @@ def resolve(config: ConfigDict | Mapping[str, Any], overrides: Collection[str] =
             raise ConfigError(
                 f"{path}: has no effect beside the axis grid.{axis}; set that instead"
             )
-    return SweepConfig(**top, **sections, grids=grids)
+    stages = _stages(values.get("stages") or {})
+    for name, stage in stages.items():
+        if f"stages.{name}.steps" in overrides and f"stages.{name}.epochs" not in overrides:
+            stage["epochs"] = 0
+    return SweepConfig(**top, **sections, grids=grids, stages=stages)
+
+
+def _stages(given: Any) -> dict[str, Any]:
+    """What stages have other than the defaults, as plain values; see `stages.plan`."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"stages: {given!r} is not usable; it must map names to changes")
+    for name, changes in given.items():
+        if not (isinstance(name, str) and name.isidentifier()) or name in OWN_FOLDERS:
+            raise ConfigError(
+                f"stages: {name!r} is not usable as a name; it must be a word, and none of"
+                f" {', '.join(OWN_FOLDERS)}"
+            )
+        if not isinstance(changes, Mapping):
+            raise ConfigError(
+                f"stages.{name}: {changes!r} is not usable; it must map fields to values"
+            )
+    return _plain_tree(given)
+
+
+def _plain_tree(value: Any) -> Any:
+    """Nested mappings as dicts, and plain values in them."""
+    if isinstance(value, Mapping):
+        return {name: _plain_tree(each) for name, each in value.items()}
+    return plain(value)
 
 
 def _steps_of(top: Mapping[str, Any], data: Section, grids: Mapping[str, Axes]) -> int:

@@ -24,9 +24,9 @@ class Registry:
         default: the kind of a config that names none.
     """
 
-    def __init__(self, section: str, package: str, default: str):
+    def __init__(self, section: str, default: str, *packages: str):
         self.section, self.default = section, default
-        self._package = package
+        self._packages = packages
         self._kinds: dict[str, Any] = {}
         self._complete = False
 
@@ -61,18 +61,19 @@ class Registry:
     def names(self) -> list[str]:
         """The names of all kinds that are known, sorted."""
         if not self._complete:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{self._package}.{module.name}")
+            for name in self._packages:
+                for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
+                    importlib.import_module(f"{name}.{module.name}")
             self._complete = True
         return sorted(self._kinds)
 
 
-DATA = Registry("data", "mdvae.data", "manifold")
-METHODS = Registry("method", "mdvae.methods", "vae")
-NETWORKS = Registry("networks", "mdvae.networks", "mlp")
-OPTIMISERS = Registry("optimiser", "mdvae.methods", "adam")
-ANALYSES = Registry("analysis", "mdvae.analysis", "dimensions")
+# What trained sweeps say of their data is data too, of a room that may read them.
+DATA = Registry("data", "manifold", "mdvae.data", "mdvae.stages")
+METHODS = Registry("method", "vae", "mdvae.methods")
+NETWORKS = Registry("networks", "mlp", "mdvae.networks")
+OPTIMISERS = Registry("optimiser", "adam", "mdvae.methods")
+ANALYSES = Registry("analysis", "dimensions", "mdvae.analysis")
 
 SECTIONS = {
     registry.section: registry for registry in (DATA, METHODS, NETWORKS, OPTIMISERS, ANALYSES)

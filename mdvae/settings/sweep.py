@@ -13,6 +13,9 @@ FORMAT = 2
 # Sizes that lead a cell's name and its place, as kappa20-d30-r6.
 LEADING = ("kappa", "d", "r")
 
+# Folders that a run directory has already.
+OWN_FOLDERS = ("checkpoints", "figures")
+
 Axes = dict[str, tuple[Any, ...]]
 
 _NAME = Rule(lambda v: isinstance(v, str) and v != "" and "/" not in v, "a name without '/'", str)
@@ -42,6 +45,8 @@ class SweepConfig:
         memory_gib: what one device may use; 0 asks the device.
         group_by: sizes (of kappa, d, r) whose every value gets a program of its own, where
             padding to the largest would waste more than compiling again.
+        stages: sweeps on the latents of this one, by name, each in a folder of that name: what they
+            have other than the defaults; see `stages.plan`.
         data, method, networks, optimiser, analysis: the sections; see the file of each kind.
     """
 
@@ -60,6 +65,7 @@ class SweepConfig:
     eval_every: int = fixed(0, fields.whole(0))
     memory_gib: float = fixed(0.0, _GIB, decides=False)
     group_by: tuple[str, ...] = fixed((), fields.some_of(LEADING))
+    stages: dict[str, Any] = dataclasses.field(default_factory=dict)
     data: Any = dataclasses.field(default_factory=Section)
     method: Any = dataclasses.field(default_factory=Section)
     networks: Any = dataclasses.field(default_factory=Section)

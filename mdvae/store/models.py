@@ -1,6 +1,7 @@
 """A trained model of one run: encode, decode, generate, continue, and its loss by sample."""
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,9 +13,32 @@ from mdvae.data.keys import purpose_key
 from mdvae.data.units import to_networks, to_own
 from mdvae.methods import distributions
 from mdvae.methods.base import TrainState, cell_numbers, networks_of, units_of
-from mdvae.networks.base import Diagonal, Full, Posterior, with_standard_prior
+from mdvae.networks.base import (
+    Diagonal,
+    Full,
+    Posterior,
+    depends_on_others,
+    with_standard_prior,
+)
 from mdvae.settings.grid import Cell, Group
 from mdvae.settings.registry import DATA, METHODS
+
+# More samples than this go through networks in pieces, by a compiled program.
+PIECE = 1_000
+
+
+@cache
+def _compiled(cell: Cell) -> tuple[Callable[..., Posterior], Callable[..., jax.Array]]:
+    """The encoder and the decoder of a cell: (params, stats, batch) and (..., z_KB, batch)."""
+    networks = networks_of(cell)
+
+    def encode(params: PyTree, stats: PyTree, batch: Batch) -> Posterior:
+        return networks.encode(params, stats, batch, False)[0]
+
+    def decode(params: PyTree, stats: PyTree, z_KB: jax.Array, batch: Batch) -> jax.Array:
+        return networks.decode(params, stats, z_KB, batch, False)[0]
+
+    return jax.jit(encode), jax.jit(decode)
 
 
 class Model(NamedTuple):
@@ -67,9 +91,25 @@ class Model(NamedTuple):
         batch = self._batch(len(x), x, c)
         return networks_of(self.cell).encode(self.params, self.stats, batch, False)[0]
 
+    def _in_pieces(self, n: int) -> bool:
+        """Whether so many samples are too many at once, and pieces say the same of them."""
+        return n > PIECE and not self.cell.sizes.points and not depends_on_others(self.cell)
+
     def encode(self, x: np.ndarray, c: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and log variance of q(z | x, c), [n, kappa] each; of a full one the diagonal's."""
-        posterior = self.posterior(x, c)
+        if not self._in_pieces(len(x)):
+            return self._moments(self.posterior(x, c), len(x))
+        encoder, _ = _compiled(self.cell)
+        found = []
+        for i in range(0, len(x), PIECE):
+            rows, told = x[i : i + PIECE], None if c is None else c[i : i + PIECE]
+            posterior = encoder(self.params, self.stats, self._batch(len(rows), rows, told))
+            found.append(self._moments(posterior, len(rows)))
+        mean, logvar = (np.concatenate(values) for values in zip(*found, strict=True))
+        return mean, logvar
+
+    def _moments(self, posterior: Posterior, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and log variance of the posterior of n samples, as `encode` returns them."""
         if isinstance(posterior, Full):
             variance_KB = jnp.sum(posterior.factor**2, axis=1)
             posterior = Diagonal(posterior.mean, jnp.log(variance_KB))
@@ -77,7 +117,7 @@ class Model(NamedTuple):
         points = self.cell.sizes.points
         if not points:
             return mean, logvar
-        by_point = (points, len(x), -1)
+        by_point = (points, n, -1)
         return mean.reshape(by_point).swapaxes(0, 1), logvar.reshape(by_point).swapaxes(0, 1)
 
     def decode(self, z: np.ndarray, c: np.ndarray | None = None) -> np.ndarray:
@@ -93,9 +133,29 @@ class Model(NamedTuple):
             )
         batch = self._batch(len(z), c=c)
         z = _checked("z", z, (self.cell.sizes.kappa,), len(z))
-        z_KB = jnp.asarray(z.T.astype(np.float32))
-        networks = networks_of(self.cell)
-        return self._rows(networks.decode(self.params, self.stats, z_KB, batch, False)[0])
+        return self._rows(self._decoded(jnp.asarray(z.T.astype(np.float32)), batch))
+
+    def _decoded(self, z_KB: jax.Array, batch: Batch) -> jax.Array:
+        """Mean of p(x | z, c) of a batch, in the layout of the networks."""
+        n = z_KB.shape[-1]
+        if not self._in_pieces(n):
+            return networks_of(self.cell).decode(self.params, self.stats, z_KB, batch, False)[0]
+        _, decoder = _compiled(self.cell)
+        axis = DATA.find(self.cell.data.kind).sample_axis
+
+        def piece(x: jax.Array, axis: int, start: int) -> jax.Array:
+            return jax.lax.slice_in_dim(x, start, min(n, start + PIECE), axis=axis % x.ndim)
+
+        found = [
+            decoder(
+                self.params,
+                self.stats,
+                piece(z_KB, -1, i),
+                {name: piece(x, axis, i) for name, x in batch.items()},
+            )
+            for i in range(0, n, PIECE)
+        ]
+        return jnp.concatenate(found, axis=axis)
 
     def nelbo(
         self,
@@ -159,7 +219,7 @@ class Model(NamedTuple):
         z_KB = jax.random.normal(key_z, (self.cell.sizes.kappa, n))
         if networks.prior is not None:
             z_KB = distributions.sample(networks.prior(self.params, batch), z_KB)
-        x, _ = networks.decode(self.params, self.stats, z_KB, batch, False)
+        x = self._decoded(z_KB, batch)
         if noise:
             scale = jnp.exp(0.5 * self.params["log_gamma"])
             x = x + scale * jax.random.normal(key_x, x.shape)
