@@ -53,7 +53,8 @@ from mdvae.reports.report import analyse_again, with_analysis, write_report
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import make_cells, make_groups
-from mdvae.stages.plan import stages_of
+from mdvae.stages.measures import measure
+from mdvae.stages.plan import LATENTS, stages_of
 from mdvae.store import checkpoint, rundir
 
 
@@ -207,13 +208,17 @@ def _plan_stages(arguments: Arguments) -> int:
     with tempfile.TemporaryDirectory() as folder:
         rundir.write_config(Path(folder), arguments.config)
         for name, config in stages_of(arguments.config, Path(folder)).items():
-            print(f"\nstage {name}:")
-            run_sweep(arguments._replace(config=config))
+            print(
+                f"stage {name}, when that is trained: {len(make_cells(config))} cells x"
+                f" {config.seeds} seeds, {config.steps} steps each"
+            )
     return 0
 
 
 def _end(arguments: Arguments, stages: dict[str, SweepConfig]) -> int:
     """Reports on a trained sweep, and runs its stages; returns the exit code."""
+    if arguments.config.data.kind == LATENTS and processes.is_first():
+        measure(arguments.workdir)
     code = _report(arguments.workdir) if arguments.report else 0
     for name, config in stages.items():
         print(f"stage {name}:", flush=True)

@@ -6,7 +6,7 @@ None of its fields decides what is trained: a run directory can be analysed agai
 import dataclasses
 from typing import Any, NamedTuple
 
-from mdvae.settings.fields import NOT_NEGATIVE, Rule, Section, fixed, is_number
+from mdvae.settings.fields import NOT_NEGATIVE, TEXT, TRUTH, Rule, Section, fixed, is_number, whole
 from mdvae.settings.registry import ANALYSES
 
 _RATIO = Rule(lambda v: is_number(v) and 0 < v < 1, "a ratio between 0 and 1", float)
@@ -21,11 +21,18 @@ class Dimensions(Section):
     Attributes:
         ad_threshold: the paper's rule calls a dimension active below this variance ratio.
         ad_min_gap: least gap between the sorted log odds of the ratios (nats) that counts as a gap.
+        generated: samples of a second stage that are compared with as many of the data.
+        stretch: whether every generated image is stretched to [0, 1] before that, as in the
+            published evaluation.
+        inception: file with the weights of Inception for the FID; "" takes no FID.
         published: name of the table of published numbers to compare with, or "".
     """
 
     ad_threshold: float = fixed(0.05, _RATIO, decides=False)
     ad_min_gap: float = fixed(1.0, _NATS, decides=False)
+    generated: int = fixed(10_000, whole(100), decides=False)
+    stretch: bool = fixed(False, TRUTH, decides=False)
+    inception: str = fixed("", TEXT, decides=False)
     published: str = fixed("", _TABLE, decides=False)
 
 

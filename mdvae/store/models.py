@@ -1,7 +1,6 @@
 """A trained model of one run: encode, decode, generate, continue, and its loss by sample."""
 
-from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,23 +21,7 @@ from mdvae.networks.base import (
 )
 from mdvae.settings.grid import Cell, Group
 from mdvae.settings.registry import DATA, METHODS
-
-# More samples than this go through networks in pieces, by a compiled program.
-PIECE = 1_000
-
-
-@cache
-def _compiled(cell: Cell) -> tuple[Callable[..., Posterior], Callable[..., jax.Array]]:
-    """The encoder and the decoder of a cell: (params, stats, batch) and (..., z_KB, batch)."""
-    networks = networks_of(cell)
-
-    def encode(params: PyTree, stats: PyTree, batch: Batch) -> Posterior:
-        return networks.encode(params, stats, batch, False)[0]
-
-    def decode(params: PyTree, stats: PyTree, z_KB: jax.Array, batch: Batch) -> jax.Array:
-        return networks.decode(params, stats, z_KB, batch, False)[0]
-
-    return jax.jit(encode), jax.jit(decode)
+from mdvae.store.programs import PIECE, checked, compiled
 
 
 class Model(NamedTuple):
@@ -70,7 +53,7 @@ class Model(NamedTuple):
             needed = ", ".join(map(str, (n, *shapes["c"])))
             raise ValueError(f"c: missing; {self.cell.name} is conditional and needs ({needed})")
         given = {
-            name: _checked(name, rows, shapes[name], n)
+            name: checked(name, rows, shapes[name], n)
             for name, rows in (("x", x), ("c", c))
             if rows is not None
         }
@@ -99,7 +82,7 @@ class Model(NamedTuple):
         """Mean and log variance of q(z | x, c), [n, kappa] each; of a full one the diagonal's."""
         if not self._in_pieces(len(x)):
             return self._moments(self.posterior(x, c), len(x))
-        encoder, _ = _compiled(self.cell)
+        encoder, _ = compiled(self.cell)
         found = []
         for i in range(0, len(x), PIECE):
             rows, told = x[i : i + PIECE], None if c is None else c[i : i + PIECE]
@@ -132,7 +115,7 @@ class Model(NamedTuple):
                 " use roll_out"
             )
         batch = self._batch(len(z), c=c)
-        z = _checked("z", z, (self.cell.sizes.kappa,), len(z))
+        z = checked("z", z, (self.cell.sizes.kappa,), len(z))
         return self._rows(self._decoded(jnp.asarray(z.T.astype(np.float32)), batch))
 
     def _decoded(self, z_KB: jax.Array, batch: Batch) -> jax.Array:
@@ -140,7 +123,7 @@ class Model(NamedTuple):
         n = z_KB.shape[-1]
         if not self._in_pieces(n):
             return networks_of(self.cell).decode(self.params, self.stats, z_KB, batch, False)[0]
-        _, decoder = _compiled(self.cell)
+        _, decoder = compiled(self.cell)
         axis = DATA.find(self.cell.data.kind).sample_axis
 
         def piece(x: jax.Array, axis: int, start: int) -> jax.Array:
@@ -296,11 +279,3 @@ class Model(NamedTuple):
             scale = jnp.exp(0.5 * self.params["log_gamma"])
             x_DB = x_DB + scale * jax.random.normal(key_x, x_DB.shape)
         return x_DB
-
-
-def _checked(name: str, rows: Any, shape: tuple[int, ...], n: int) -> np.ndarray:
-    rows = np.asarray(rows, np.float64)
-    if rows.shape != (n, *shape):
-        right = ", ".join(map(str, ("n" if name in ("x", "z") else n, *shape)))
-        raise ValueError(f"{name}: shape {rows.shape} is not usable; it must be ({right})")
-    return rows
