@@ -22,11 +22,11 @@ class Registry:
     Attributes:
         section: the name of the section of a config.
         default: the kind of a config that names none.
+        packages: whose modules add kinds, or modules that do.
     """
 
     def __init__(self, section: str, default: str, *packages: str):
-        self.section, self.default = section, default
-        self._packages = packages
+        self.section, self.default, self.packages = section, default, packages
         self._kinds: dict[str, Any] = {}
         self._complete = False
 
@@ -61,15 +61,16 @@ class Registry:
     def names(self) -> list[str]:
         """The names of all kinds that are known, sorted."""
         if not self._complete:
-            for name in self._packages:
-                for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
+            for name in self.packages:
+                package = importlib.import_module(name)
+                for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
                     importlib.import_module(f"{name}.{module.name}")
             self._complete = True
         return sorted(self._kinds)
 
 
 # What trained sweeps say of their data is data too, of a room that may read them.
-DATA = Registry("data", "manifold", "mdvae.data", "mdvae.stages")
+DATA = Registry("data", "manifold", "mdvae.data", "mdvae.stages.latents")
 METHODS = Registry("method", "vae", "mdvae.methods")
 NETWORKS = Registry("networks", "mlp", "mdvae.networks")
 OPTIMISERS = Registry("optimiser", "adam", "mdvae.methods")

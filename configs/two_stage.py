@@ -1,0 +1,40 @@
+"""Table 1 of TwoStage on MNIST and Fashion-MNIST: what one VAE generates, and what two do.
+
+    launch/get_data.sh
+    python -m mdvae.sweep --config configs/two_stage.py
+"""
+
+from ml_collections import ConfigDict
+
+from mdvae.settings.config import default_config, default_stage
+from mdvae.settings.protocols import image_scales
+
+# Steps of 128 of the 60,000 images.
+EPOCH = 468
+
+
+def get_config() -> ConfigDict:
+    """A learned gamma against gamma = 1, each with a second stage on its latents."""
+    config = default_config(data="images", networks="resnet")
+    config.name = "two_stage"
+    datasets, kappa = ("mnist", "fashion_mnist"), (32,)
+    config.grid = ConfigDict(
+        {
+            "learned": {"dataset": datasets, "kappa": kappa, "gamma": ("closed",)},
+            "fixed": {"dataset": datasets, "kappa": kappa, "log_gamma": (0.0,)},
+        }
+    )
+    config.data.dataset = "mnist"
+    config.scale = "cpu"
+    config.scales = image_scales(epochs=10, seeds=2)
+    config.batch_size = 128
+    config.networks.pooling = "flatten"
+    config.networks.dense = 128
+    config.optimiser.learning_rate = 0.005
+    config.log_every = config.eval_every = EPOCH
+    config.save_every = 5 * EPOCH
+    second = config.stages.second = default_stage()
+    second.networks.hidden = (512, 512, 512)
+    second.batch_size = 250
+    second.steps = 20_000
+    return config

@@ -1,0 +1,28 @@
+"""Two stages on the manifolds of Table 1 of CVAE-dims, where the distribution on them is known.
+
+    python -m mdvae.sweep --config configs/two_stage_manifolds.py
+"""
+
+from ml_collections import ConfigDict
+
+from mdvae.settings.config import default_config, default_stage
+
+
+def get_config() -> ConfigDict:
+    """The 14 cells with r < d; a second stage on the latents of each."""
+    config = default_config()
+    config.name = "two_stage_manifolds"
+    config.grid = ConfigDict(
+        {
+            "d10": {"kappa": (20,), "d": (10,), "r": (2, 4, 6, 8)},
+            "main": {"kappa": (20,), "d": (20, 30), "r": (2, 4, 6, 8, 10)},
+        }
+    )
+    config.seeds = 3
+    config.networks.hidden = (128,)
+    config.steps = 25_000
+    second = config.stages.second = default_stage()
+    second.networks.hidden = (128, 128)
+    second.batch_size = 500
+    second.steps = 20_000
+    return config
