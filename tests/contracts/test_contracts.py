@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import killed_at_checkpoint
+from runs import TINY, finished_run, killed_at_checkpoint
 
 from mdvae import sweep
 from mdvae.data.base import stack_tables
@@ -36,8 +36,8 @@ from mdvae.settings.grid import Group, Run, largest, make_cells, make_groups
 from mdvae.settings.registry import DATA, METHODS, NETWORKS, OPTIMISERS, SECTIONS
 
 # Two cells that differ in every size that is padded; a kind uses the axes that it has.
-SMALL = {"kappa": (2,), "d": (5,), "r": (2,)}
-LARGE = {"kappa": (4,), "d": (7,), "r": (3,)}
+SMALL = {"kappa": (2,), "d": (5,), "r": (2,), "cell": ("kappa2-d6-r3",)}
+LARGE = {"kappa": (4,), "d": (7,), "r": (3,), "cell": ("kappa4-d6-r3",)}
 # A table for kinds that read a file, of 120 rows to train on.
 FOLDER = Path(tempfile.mkdtemp(prefix="mdvae-tests-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
@@ -61,11 +61,13 @@ OWN_FIELDS = {
     "sequence_array": {"path": str(FOLDER / "sequences.npy"), "n_eval": 0.3},
     "lstm": {"hidden": (5,)},
     "images": {"dataset": "file", "path": str(FOLDER / "images.npz"), "n_train": 0},
+    # Of a sweep that is trained where it is asked for.
+    "latents": {"first": lambda: str(finished_run(TINY)[0])},
 }
 # Choices that make other programs; each is a case of its own beside the defaults.
 VARIANTS = {
     "vae": [{}, {"model": "cvae"}],
-    "mlp": [{}, {"prior": "learned", "attention": True}],
+    "mlp": [{}, {"prior": "learned", "attention": True}, {"skip": True}],
     "resnet": [{"pooling": "flatten"}, {"prior": "learned", "attention": True}],
     "infogan": [{"spectral": True, "covariance": "full", "gamma": "closed"}],
     "lstm": [
@@ -96,7 +98,7 @@ def case_config(data, method, networks, optimiser, changes):
         own = {**OWN_FIELDS.get(data, {}), **OWN_FIELDS.get(networks, {})}
         for name, value in {**FIELDS, **own, **changes}.items():
             if name in config[section]:
-                config[section].update({name: value})
+                config[section].update({name: value() if callable(value) else value})
     return config
 
 
@@ -115,8 +117,10 @@ def all_cases():
                 continue  # of no effect without a condition
             if "mlp" in names and "prior" in changes and "manifold" not in names:
                 continue  # seen on one kind of data
-            if conditional and "array" in names:
+            if conditional and not {"array", "latents"}.isdisjoint(names):
                 continue  # has no condition
+            if "mlp" in names and ("skip" in changes) != ("latents" in names):
+                continue  # what a second stage has
             if not conditional and not {"varying_t", "array_given"}.isdisjoint(names):
                 continue  # the same as on "manifold", or as "array"
             if "resnet" in names and conditional != ("prior" in changes):
@@ -305,7 +309,10 @@ def test_a_chunk_is_a_python_loop(name):
     state = method.start(method.init(purpose_key(0, "init"), cell), numbers)
     fit = networks_of(cell).fit
     if fit is not None:
-        state = state._replace(stats={**state.stats, **fit(data)})
+        seen = data
+        if kind.noise is not None:
+            seen = kind.drawn(data, kind.noise(cell.sizes, purpose_key(0, "fit"), n))
+        state = state._replace(stats={**state.stats, **fit(jax.tree.map(np.asarray, seen))})
     step = jax.jit(method.step)
     for i in range(STEPS):
         key = jax.random.fold_in(purpose_key(0, "step"), i)
@@ -317,6 +324,8 @@ def test_a_chunk_is_a_python_loop(name):
             order = jax.random.permutation(jax.random.fold_in(purpose_key(0, "epoch"), epoch), n)
             places = np.asarray(order)[place * BATCH : (place + 1) * BATCH]
         batch = {k: jnp.asarray(np.take(x, places, kind.sample_axis)) for k, x in data.items()}
+        if kind.noise is not None:
+            batch = kind.drawn(batch, kind.noise(cell.sizes, jax.random.fold_in(key, 1), BATCH))
         state, _ = step(state, batch, method.noise(key, BATCH), numbers)
     end, _ = found[cell.name, 0]
     close = partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-4)
