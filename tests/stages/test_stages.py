@@ -1,0 +1,231 @@
+"""Stages of a sweep: their configs, their data, what they generate, and that they go on."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from runs import CONFIGS, copy_of, finished_run, killed_at_checkpoint, run_sweep
+
+from mdvae.cli import load_config
+from mdvae.data.keys import purpose_key
+from mdvae.settings.config import default_config, from_json, resolve
+from mdvae.settings.fields import ConfigError
+from mdvae.settings.grid import make_cells
+from mdvae.stages import measures
+from mdvae.stages.latents import draw_latents, hash_of, latents_of
+from mdvae.stages.pipeline import load_stages
+from mdvae.stages.plan import stage_config
+from mdvae.store.rundir import read_csv
+from mdvae.store.samples import batch_of
+
+STAGED = str(CONFIGS / "staged.py")
+CELLS = ["kappa3-cell=kappa3-d6-r2", "kappa4-cell=kappa4-d6-r2"]
+
+
+@pytest.fixture(scope="module")
+def path():
+    return finished_run(STAGED)[0]
+
+
+@pytest.fixture(scope="module")
+def stages(path):
+    return load_stages(path / "second")
+
+
+def test_a_stage_has_the_seeds_cells_and_widths_of_the_first(stages):
+    assert [cell.name for cell in stages.second.cells] == CELLS
+    assert stages.second.seeds == stages.first.seeds == (0, 1)
+    for cell in stages.second.cells:
+        assert cell.sizes.d == cell.sizes.kappa == stages.first.cell(cell.data.cell).sizes.kappa
+
+
+def test_samples_are_posteriors_of_the_first(stages):
+    """Means and deviations of training samples by the trained encoder; their draws by a key."""
+    cell, seed = stages.second.cell(CELLS[1]), 1
+    x = stages.first.samples("kappa4-d6-r2", seed, 300, "train")
+    mean, logvar = stages.first.encode("kappa4-d6-r2", seed, x)
+    found = latents_of(stages.first, "kappa4-d6-r2", seed, 300, "train")
+    np.testing.assert_allclose(found[0], mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[1], np.exp(logvar / 2), rtol=1e-5)
+    held_out = stages.second.samples(cell, seed, 400)
+    mean, sd = stages.latents(cell.name, seed, 400)
+    key = jax.random.fold_in(purpose_key(seed, "latents"), 0)
+    wanted = mean + sd * np.asarray(jax.random.normal(key, mean.shape))
+    np.testing.assert_allclose(held_out, wanted, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(draw_latents(mean, sd, seed, 1), wanted, atol=0.1)
+
+
+def test_what_two_stages_generate_goes_through_both_decoders(stages):
+    pair = stages.pair(CELLS[0], 0)
+    z = stages.second.generate(CELLS[0], 0, 50, noise=True, draw=3)
+    x = pair.generate(50, draw=3)
+    np.testing.assert_allclose(x, stages.first.decode("kappa3-d6-r2", 0, z), rtol=1e-6)
+    assert not np.allclose(x, pair.generate(50, draw=3, noise=False))
+    first = stages.first.generate("kappa3-d6-r2", 0, 50)
+    np.testing.assert_array_equal(pair.generate_first(50), first)
+    mean, _ = stages.first.encode("kappa3-d6-r2", 0, x)
+    through = pair.reconstruct(x, sampled=False)
+    np.testing.assert_allclose(through, stages.first.decode("kappa3-d6-r2", 0, mean), rtol=1e-6)
+
+
+def test_every_source_of_every_run_is_measured(path, stages):
+    rows = read_csv(path / "second" / measures.GENERATED)
+    found = {(row["cell"], row["seed"], row["source"], row["measure"]) for row in rows}
+    wanted = {
+        (cell, seed, source, measure)
+        for cell in CELLS
+        for seed in (0, 1)
+        for source in measures.SOURCES
+        for measure in ("energy distance", "MMD")
+    }
+    assert found == wanted
+    assert all(row["low"] <= row["value"] <= row["high"] and row["n"] == 300 for row in rows)
+    # Models of 60 steps are far from the data, and the data are not.
+    energy = {r["source"]: r["value"] for r in rows if r["measure"] == "energy distance"}
+    assert energy[measures.ONE] > 10 * abs(energy[measures.TRUTH])
+    spectra = read_csv(path / "second" / measures.SINGULAR)
+    normal = [r["value"] for r in spectra if r["source"] == measures.NORMAL]
+    assert len(normal) == 2 * (3 + 4)
+    assert max(abs(np.log(normal))) < 0.3
+
+
+def test_a_measured_run_is_not_measured_again(path, stages, tmp_path, monkeypatch, capsys):
+    shutil.copytree(path, tmp_path / "run")
+    second = tmp_path / "run" / "second"
+    before = (second / measures.GENERATED).read_bytes()
+    measures.measure(second)
+    assert "generating" not in capsys.readouterr().out
+    lines = before.decode().splitlines(keepends=True)
+    (second / measures.GENERATED).write_text("".join(lines[:17]))  # the header and two runs
+    measures.measure(second)
+    assert "1 of 2" in capsys.readouterr().out
+    assert (second / measures.GENERATED).read_bytes() == before
+
+
+def test_moved_together_stages_are_found(path, tmp_path):
+    shutil.copytree(path, tmp_path / "moved")
+    config = tmp_path / "moved" / "second" / "config.json"
+    values = json.loads(config.read_text())
+    values["data"]["first"] = str(tmp_path / "gone")
+    config.write_text(json.dumps(values))
+    assert load_stages(tmp_path / "moved" / "second").first.path == tmp_path / "moved"
+    values["data"]["first_config"] = "0"
+    config.write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match=r"data\.first: .*gone is not there any more, or was"):
+        load_stages(tmp_path / "moved" / "second")
+
+
+def test_a_stage_killed_and_resumed_is_undisturbed(path, tmp_path):
+    """Killed in its second checkpoint, which comes after both of the first sweep."""
+    with killed_at_checkpoint(4):
+        run_sweep(STAGED, tmp_path / "broken")
+    assert (tmp_path / "broken" / "results.csv").is_file()
+    assert not (tmp_path / "broken" / "second" / "results.csv").is_file()
+    assert run_sweep(STAGED, tmp_path / "broken") == 0
+    for name in ("results.csv", "metrics.jsonl", measures.GENERATED, measures.SINGULAR):
+        broken, whole = (each / "second" / name for each in (tmp_path / "broken", path))
+        assert broken.read_bytes() == whole.read_bytes(), name
+
+
+def test_a_first_sweep_is_known_by_what_decides_its_numbers():
+    config = resolve(load_config(STAGED))
+    same = resolve(load_config(STAGED).copy_and_resolve_references() | {"log_every": 10})
+    longer = resolve(load_config(STAGED).copy_and_resolve_references() | {"steps": 61})
+    assert hash_of(config) == hash_of(same) == hash_of(from_json(config.to_json()))
+    assert hash_of(config) != hash_of(longer)
+
+
+def changed(**changes):
+    config = load_config(STAGED)
+    for name, value in changes.items():
+        place, *names = name.split("__")
+        target = config.stages if place == "stages" else config
+        for each in names[:-1] if place == "stages" else [place, *names][:-1]:
+            target = target[each]
+        target[names[-1] if names else place] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages__second": 3}, r"stages\.second: 3 is not usable; it must map fields to values"),
+        ({"stages__figures": {}}, r"stages: 'figures' is not usable as a name"),
+        (
+            {"stages__second__steps": 0},
+            r"stages\.second\.steps: 0 is not usable; it must be a whole number",
+        ),
+        (
+            {"stages__second__data__cell": "kappa9", "stages__second__networks__kappa": 3},
+            r"stages\.second\.data\.cell: 'kappa9' is not a cell of .*; it must be one of kappa3",
+        ),
+        (
+            {"stages__second__data__n_train": 2_000},
+            r"stages\.second\.data\.n_train: 2000 is more than the first sweep has; .* 1000",
+        ),
+        ({"stages__second__seeds": 3}, r"stages\.second\.seeds: 3 from seed 0 on are not all in"),
+        (
+            {"stages__second__data__kind": "manifold"},
+            r"stages\.second\.data\.kind: 'manifold' is not usable; it must be 'latents'",
+        ),
+        (
+            {"stages__second__grid": {"kappa": (3,)}},
+            r"stages\.second\.grid: says nothing of cells; give the axis cell as well",
+        ),
+        (
+            {"method__model": "cvae", "data__t": 1},
+            r"stages\.second\.data\.first: kappa3-d6-r2 is of a CVAE; a second stage needs",
+        ),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_trained(changes, message, tmp_path, monkeypatch):
+    monkeypatch.setattr("mdvae.sweep.cli.load_config", lambda _: changed(**changes))
+    with pytest.raises(ConfigError, match=message):
+        run_sweep(STAGED, tmp_path / "run")
+    assert not list(tmp_path.glob("run/checkpoints/*"))
+
+
+def test_the_command_line_reaches_a_stage(tmp_path, capsys):
+    flags = ("--config.stages.second.networks.hidden=(5,4)", "--config.stages.second.steps=20")
+    assert run_sweep(STAGED, tmp_path / "run", "--dry_run", *flags) == 0
+    assert "stage second, when that is trained: 2 cells x 2 seeds, 20 steps" in (
+        capsys.readouterr().out
+    )
+    with pytest.raises(ConfigError, match=r"stages\.second\.stepz: no such field; did you mean"):
+        run_sweep(STAGED, tmp_path / "run", "--config.stages.second.stepz=3")
+    with pytest.raises(ConfigError, match=r"stages\.third: no such field; did you mean"):
+        run_sweep(STAGED, tmp_path / "run", "--config.stages.third.steps=3")
+
+
+def test_an_axis_of_a_stage_multiplies_its_cells(path):
+    config = load_config(STAGED)
+    config.stages.second.grid.batch_size = (50, 60)
+    found = stage_config(resolve(config), "second", path)
+    assert [cell.name for cell in make_cells(found)] == [
+        f"{name}-batch_size={size}" for name in CELLS for size in (50, 60)
+    ]
+
+
+def test_an_unfinished_first_sweep_is_refused(tmp_path):
+    copied = copy_of(STAGED, tmp_path / "run")
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
+    config = default_config(data="latents")
+    config.data.first, config.data.cell = str(copied), "kappa3-d6-r2"
+    config.networks.kappa = 3
+    (cell,) = make_cells(resolve(config))
+    with pytest.raises(ConfigError, match=r"data\.first: .* is not finished; train it first"):
+        batch_of(cell, 0, 100, "train", None)
+
+
+def test_a_folder_that_is_none_is_refused():
+    config = default_config(data="latents")
+    config.networks.kappa = 3
+    with pytest.raises(ConfigError, match=r"data\.first: missing; give the run directory"):
+        resolve(config)
+    config.data.first = str(Path(__file__).parent)
+    with pytest.raises(ConfigError, match="not a run directory"):
+        resolve(config)
