@@ -209,7 +209,7 @@ def _check(settings: Any, named: Named) -> None:
     for name, most in (("n_train", settings.trained), ("n_eval", settings.evaluated)):
         if getattr(settings, name) > most:
             raise ConfigError(
-                f"{named(name)}: {getattr(settings, name)} is more than the first sweep has; it"
+                f"data.{name}: {getattr(settings, name)} is more than the first sweep has; it"
                 f" must be {most} or less, or 0 for all"
             )
 

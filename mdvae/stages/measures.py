@@ -34,7 +34,8 @@ GENERATED, SINGULAR = "generated.csv", "singular_values.csv"
 ONE, TWO, AGGREGATE, TRUTH = "one stage", "two stages", "aggregate posterior", "data"
 SOURCES = (ONE, TWO, AGGREGATE, TRUTH)
 FIRST_LATENTS, SECOND_LATENTS, NORMAL = "first stage", "second stage", "normal"
-DRAWS = 200
+# Of the bootstrap; of wide features, of which a draw takes seconds, few.
+DRAWS, FEW_DRAWS, WIDE = 200, 10, 256
 
 
 def sources_of(
@@ -80,7 +81,8 @@ def _distances(
     reference: np.ndarray, samples: np.ndarray, generator: np.random.Generator, name: str
 ) -> Iterator[tuple[str, Distance]]:
     """Distances of features by name; `name` is that of the Frechet distance."""
-    yield name, frechet_interval(reference, samples, DRAWS, generator)
+    draws = FEW_DRAWS if reference.shape[1] > WIDE else DRAWS
+    yield name, frechet_interval(reference, samples, draws, generator)
     suffix = "" if name == "FCD" else f" ({name})"
     yield f"KID{suffix}", kid(reference, samples, DRAWS, generator)
     found = precision_recall(reference, samples, DRAWS, generator)
@@ -155,12 +157,9 @@ def measure(path: Path) -> None:
     Raises:
         ConfigError: where its images have no features to be compared by.
     """
-    stages, wanted = load_stages(path), _settings(path)
-    rows = read_csv(path / GENERATED)
-    if any(
-        {name: row.get(name) or type(wanted[name])() for name in wanted} != wanted for row in rows
-    ):
-        rows = []
+    stages = load_stages(path)
+    wanted = _measured_with(stages)
+    rows = [row for row in read_csv(path / GENERATED) if row["measured_with"] == wanted]
     spectra = read_csv(path / SINGULAR) if rows else []
     done = {(row["cell"], row["seed"]) for row in rows}
     runs = [
@@ -169,10 +168,9 @@ def measure(path: Path) -> None:
         if row["status"] == "ok" and (row["cell"], row["seed"]) not in done
     ]
     for place, (cell, seed) in enumerate(runs, 1):
-        print(
-            f"measuring what {cell}, seed {seed} generates ({place} of {len(runs)}) ...", flush=True
-        )
-        rows += [{**row, **wanted} for row in measured(stages, cell, seed)]
+        print(f"generating, {place} of {len(runs)}: {cell}, seed {seed} ...", flush=True)
+        rows += [{**row, "measured_with": wanted} for row in measured(stages, cell, seed)]
+        spectra = [row for row in spectra if (row["cell"], row["seed"]) != (cell, seed)]
         spectra += singular_values(stages, cell, seed)
         write_csv(path / SINGULAR, spectra)
         write_csv(path / GENERATED, rows)
