@@ -110,7 +110,9 @@ def measured(stages: Stages, cell: str, seed: int) -> list[Row]:
     for extractor in _extractors(own.data.dataset, settings.inception):
         real = extractor.features(reference)
         for source, x in samples.items():
-            images = stretched(x) if settings.stretch and source != TRUTH else x
+            images = np.clip(x, 0.0, 1.0) if x.dtype != np.uint8 else x
+            if settings.stretch and source != TRUTH:
+                images = stretched(images)
             features = extractor.features(images)
             for measure, found in _distances(real, features, generator, extractor.name):
                 add(source, measure, found)
