@@ -142,6 +142,13 @@ def _weigh(evidence: Evidence, rung: Rung) -> _Found:
             return _Found(span, min(near, span), span, sure, why)
         why = f"no model finds a manifold, yet neighbours see {near:.1f} of {whole}"
         return _by_neighbours(evidence, rung, span, why)
+    if evidence.n < FEW_ROWS * count:
+        # So many latents for so few rows remember rows, whatever these lie on.
+        why = (
+            f"{counted(evidence.n, 'row')} are too few for the {count:g} latents that a VAE keeps;"
+            f" neighbours see {near:.1f} dimensions"
+        )
+        return _by_neighbours(evidence, rung, count, why)
     if near > count + _allowed(count):
         if _is_noise(evidence, rung, count):
             why = (

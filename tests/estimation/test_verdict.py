@@ -76,6 +76,12 @@ CASES = {
         True,
         "codes fill them",
     ),
+    "rows that are remembered": (
+        evidence(plateau(36, 33.0, 48), 12.2, n=200, d=600, span=199),
+        12,
+        False,
+        "200 rows are too few for the 36 latents",
+    ),
     "curved: the whole span, codes fill half": (
         evidence([rung(5, 5, 5.0, 4.6), rung(14, 12, -49.0, 6.0)], 5.8, d=36, span=12),
         6,
@@ -201,7 +207,7 @@ def test_intervals_hold_all_that_is_left_open():
         ({"on_grid": True}, "rows lie on a grid"),
         ({"thin": 2.0, "thick": 4.1}, "2.0 near some and 4.1 near others"),
         ({"thin": NAN, "thick": NAN}, None),
-        ({"n": 120}, "few samples: 120 rows for 8 dimensions"),
+        ({"n": 120}, "few samples: 120 rows for 7 dimensions"),
     ],
 )
 def test_doubts(changes, phrase):
