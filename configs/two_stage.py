@@ -1,7 +1,7 @@
 """Table 1 of TwoStage on MNIST and Fashion-MNIST: what one VAE generates, and what two do.
 
-    launch/get_data.sh
-    python -m mdvae.sweep --config configs/two_stage.py
+launch/get_data.sh
+python -m mdvae.sweep --config configs/two_stage.py
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,6 @@
 """Two stages on the manifolds of Table 1 of CVAE-dims, where the distribution on them is known.
 
-    python -m mdvae.sweep --config configs/two_stage_manifolds.py
+python -m mdvae.sweep --config configs/two_stage_manifolds.py
 """
 
 from ml_collections import ConfigDict
