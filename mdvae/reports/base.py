@@ -14,10 +14,12 @@ from matplotlib.figure import Figure
 
 from mdvae.analysis import theory
 from mdvae.analysis.summary import ladder_rows, summarise, summarise_parts
+from mdvae.reports.generated import generated_rows
 from mdvae.reports.tables import Table
 from mdvae.settings.grid import Cell
+from mdvae.stages.measures import GENERATED
 from mdvae.store.loading import LoadedRun
-from mdvae.store.rundir import Row
+from mdvae.store.rundir import Row, read_csv
 
 
 class View:
@@ -51,6 +53,11 @@ class View:
     def ladders(self) -> list[Row]:
         """The rows of rates.csv, one per ladder of held log gammas."""
         return ladder_rows(self.run)
+
+    @cached_property
+    def generated(self) -> list[Row]:
+        """The rows of generated_summary.csv, one per cell and measure of a second stage."""
+        return generated_rows(read_csv(self.run.path / GENERATED))
 
     @cached_property
     def cells(self) -> dict[str, Cell]:

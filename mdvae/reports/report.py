@@ -17,6 +17,7 @@ from mdvae.engine.jobs import make_jobs
 from mdvae.engine.runner import evaluate_again
 from mdvae.methods.vae import ADAM, CLOSED, OWN_RATE
 from mdvae.reports.base import Picture, Section, View, all_sections
+from mdvae.reports.generated import GENERATED_SUMMARY
 from mdvae.reports.plotting import STYLE
 from mdvae.reports.tables import Table, latex_table, markdown_table
 from mdvae.settings.config import SweepConfig
@@ -156,6 +157,8 @@ def write_report(path: Path, cell: str | None = None) -> None:
         rundir.write_csv(path / PART_SUMMARY, view.by_part)
     if view.ladders:
         rundir.write_csv(path / RATES, view.ladders)
+    if view.generated:
+        rundir.write_csv(path / GENERATED_SUMMARY, view.generated)
     sections = [section for section in all_sections() if section.applies(view)]
     tables = [table for section in sections for table in section.tables(view) if table.rows]
     lines = [line for section in sections for line in section.sentences(view)]
