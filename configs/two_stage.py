@@ -37,4 +37,5 @@ def get_config() -> ConfigDict:
     second.networks.hidden = (512, 512, 512)
     second.batch_size = 250
     second.steps = 20_000
+    second.analysis.published = "two_stage_fid"
     return config
