@@ -7,7 +7,9 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mdvae.analysis.theory import manifold_dimension
 from mdvae.reports.tables import symbol
@@ -157,6 +159,16 @@ def plot_ad(
         seen = "published" in axes.get_legend_handles_labels()[1]
         name = None if seen else "published"
         axes.plot(*zip(*paper, strict=True), "kx", markersize=7, zorder=5, label=name)
+
+
+def label_within_decades(axis: Axis, low: float, high: float) -> None:
+    """Labels of a logarithmic axis as plain numbers, closer where it spans few powers of ten."""
+    subs = (1.0, 2.0, 5.0) if high / low < 100.0 else (1.0,)
+    if high / low < 5.0:
+        subs = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def legend_above(figure: Figure, panels: Sequence[Axes]) -> None:
