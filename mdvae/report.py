@@ -37,10 +37,12 @@ from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError, check, fields_of
 from mdvae.settings.grid import make_cells
 from mdvae.settings.registry import ANALYSES
+from mdvae.stages.measures import MEASURED_WITH, measure
+from mdvae.stages.plan import LATENTS
 from mdvae.store import checkpoint, rundir
 
 # Settings of the analysis that say only what results are compared with.
-NOT_COUNTED = {"published"}
+NOT_COUNTED = {"published", *MEASURED_WITH}
 
 
 def _define_flags() -> flags.FlagValues:
@@ -77,6 +79,8 @@ def _report(path: Path, cell: str | None, changes: dict[str, Any]) -> None:
                 analyse_again(path, config, devices)
             else:
                 rundir.write_analysis(path, config)
+            if changes.keys() & MEASURED_WITH:
+                measure(path)
     write_report(path, cell)
 
 
@@ -97,6 +101,10 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"--cell: {cell!r} is not in {path}; it has {', '.join(names)}")
         changes[path] = _changes(values, config)
         published_rows(changes[path].get("published", ""))
+        for name in changes[path].keys() & MEASURED_WITH if config.data.kind != LATENTS else ():
+            raise ConfigError(
+                f"--{name}: has no effect on {path}, which is no second stage; leave it out"
+            )
     try:
         for path in paths:
             _report(path, cell, changes[path])

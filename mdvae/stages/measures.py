@@ -34,6 +34,8 @@ GENERATED, SINGULAR = "generated.csv", "singular_values.csv"
 ONE, TWO, AGGREGATE, TRUTH = "one stage", "two stages", "aggregate posterior", "data"
 SOURCES = (ONE, TWO, AGGREGATE, TRUTH)
 FIRST_LATENTS, SECOND_LATENTS, NORMAL = "first stage", "second stage", "normal"
+# Settings of the analysis that distances depend on.
+MEASURED_WITH = ("generated", "stretch", "inception")
 # Of the bootstrap; of wide features, of which a draw takes seconds, few.
 DRAWS, FEW_DRAWS, WIDE = 200, 10, 256
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from runs import CONFIGS, copy_of, finished_run, killed_at_checkpoint, run_sweep
+from runs import CONFIGS, copy_of, finished_run, killed_at_checkpoint, run_report, run_sweep
 
 from mdvae.cli import load_config
 from mdvae.data.keys import purpose_key
@@ -103,6 +103,18 @@ def test_a_measured_run_is_not_measured_again(path, stages, tmp_path, monkeypatc
     measures.measure(second)
     assert "1 of 2" in capsys.readouterr().out
     assert (second / measures.GENERATED).read_bytes() == before
+
+
+def test_a_report_with_other_samples_measures_again(path, tmp_path, capsys):
+    shutil.copytree(path, tmp_path / "run")
+    second = tmp_path / "run" / "second"
+    results = (second / "results.csv").read_bytes()
+    assert run_report(second, "--generated=200") == 0
+    assert {row["n"] for row in read_csv(second / measures.GENERATED)} == {200}
+    assert (second / "results.csv").read_bytes() == results
+    assert load_stages(second).second.config.analysis.generated == 200
+    with pytest.raises(ConfigError, match=r"--generated: has no effect on .*, which is no second"):
+        run_report(tmp_path / "run", "--generated=200")
 
 
 def test_moved_together_stages_are_found(path, tmp_path):
