@@ -1,4 +1,4 @@
-"""Optimiser kind "adam": Adam under the papers' one-cycle schedule, its peak rate a number."""
+"""Optimiser kind "adam": Adam under one of the papers' schedules, its peak rate a number."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,11 +9,12 @@ import optax
 
 from mdvae.data.base import PyTree
 from mdvae.methods.base import Numbers, Optimiser, OptimiserKind
-from mdvae.settings.fields import ABOVE_ZERO, BETWEEN, Section, fixed, number
+from mdvae.settings.fields import ABOVE_ZERO, BETWEEN, Section, fixed, number, one_of, static
 from mdvae.settings.registry import OPTIMISERS
 
-# The papers' schedule: a cosine from peak / 25 up to the peak, then down to peak / 25 / 1e4.
+# The schedule of CVAE-dims: a cosine from peak / 25 up to the peak, then down to peak / 25 / 1e4.
 START_DIVISOR, END_DIVISOR = 25.0, 1e4
+ONE_CYCLE, HALVED = "one_cycle", "halved"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,20 +22,33 @@ class Adam(Section):
     """Adam with optax's (and the papers') b1 = 0.9, b2 = 0.999, eps = 1e-8.
 
     Attributes:
-        learning_rate: the peak of a one-cycle cosine schedule over all steps.
-        warmup: the fraction of the steps after which the peak is reached.
+        learning_rate: the peak of the schedule.
+        schedule: "one_cycle", a cosine over all steps as in CVAE-dims, or "halved", constant but
+            for a halving each time after so many steps, as in TwoStage.
+        warmup: of one cycle: the fraction of the steps after which the peak is reached.
+        halve_every: of a halved rate: after which fraction of the steps, again and again.
     """
 
     learning_rate: float = number(0.005, ABOVE_ZERO)
+    schedule: str = static(ONE_CYCLE, one_of((ONE_CYCLE, HALVED)))
     warmup: float = fixed(0.3, BETWEEN)
+    halve_every: float = fixed(0.375, BETWEEN)
+
+
+def rate_schedule(settings: Adam, steps: int) -> optax.Schedule:
+    """The rate at each step, as a part of its peak."""
+    if settings.schedule == ONE_CYCLE:
+        return optax.cosine_onecycle_schedule(
+            steps, 1.0, settings.warmup, START_DIVISOR, END_DIVISOR
+        )
+    every = max(1, round(settings.halve_every * steps))
+    return optax.exponential_decay(1.0, every, 0.5, staircase=True)
 
 
 def make(settings: Adam, steps: int) -> Optimiser:
     """The optimiser of a run of so many steps; the peak rate is `numbers["learning_rate"]`."""
     adam = optax.scale_by_adam()
-    schedule = optax.cosine_onecycle_schedule(
-        steps, 1.0, settings.warmup, START_DIVISOR, END_DIVISOR
-    )
+    schedule = rate_schedule(settings, steps)
 
     def update(
         params: PyTree, grads: PyTree, state: PyTree, step: jax.Array, numbers: Numbers

@@ -67,13 +67,13 @@ def sources_of(
 
 @functools.lru_cache(maxsize=4)
 def _extractors(dataset: str, inception: str) -> tuple[Extractor, ...]:
-    """The features of images of a data set that there are."""
+    """The features of images of a data set that there are; it is said where there are none."""
     found = []
     try:
         found.append(classifier_extractor(dataset))
-    except ConfigError:
+    except ConfigError as error:
         if not inception:
-            raise
+            print(f"warning: nothing to compare images by ({error}); set analysis.inception")
     if inception:
         found.append(inception_extractor(inception, "analysis.inception"))
     return tuple(found)
@@ -159,7 +159,7 @@ def measure(path: Path) -> None:
     Rows go to generated.csv and singular_values.csv; a run whose loss is not finite has none.
 
     Raises:
-        ConfigError: where its images have no features to be compared by.
+        ConfigError: where the weights of Inception cannot be used.
     """
     stages = load_stages(path)
     wanted = _measured_with(stages)

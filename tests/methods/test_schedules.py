@@ -1,0 +1,21 @@
+"""The rates of the optimiser over training, against the papers' words."""
+
+import numpy as np
+import pytest
+
+from mdvae.methods.optimiser import Adam, rate_schedule
+
+
+def test_a_halved_rate_is_halved_after_150_of_400_epochs_again_and_again():
+    rate = rate_schedule(Adam(schedule="halved", halve_every=150 / 400), 4_000)
+    steps = [0, 1_499, 1_500, 2_999, 3_000, 3_999]
+    np.testing.assert_allclose([rate(step) for step in steps], [1, 1, 0.5, 0.5, 0.25, 0.25])
+
+
+def test_one_cycle_rises_to_its_peak_and_falls():
+    rate = rate_schedule(Adam(warmup=0.3), 1_000)
+    assert rate(0) == pytest.approx(1 / 25)
+    assert rate(300) == pytest.approx(1.0)
+    assert rate(1_000) == pytest.approx(1 / 25 / 1e4)
+    # Halfway up, a cosine is at the mean of its ends.
+    assert rate(150) == pytest.approx((1 + 1 / 25) / 2)
