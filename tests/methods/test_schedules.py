@@ -1,5 +1,6 @@
 """The rates of the optimiser over training, against the papers' words."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,8 +15,7 @@ def test_a_halved_rate_is_halved_after_150_of_400_epochs_again_and_again():
 
 def test_one_cycle_rises_to_its_peak_and_falls():
     rate = rate_schedule(Adam(warmup=0.3), 1_000)
-    assert rate(0) == pytest.approx(1 / 25)
-    assert rate(300) == pytest.approx(1.0)
-    assert rate(1_000) == pytest.approx(1 / 25 / 1e4)
+    with jax.numpy_dtype_promotion("standard"):
+        found = [rate(step) for step in (0, 150, 300, 1_000)]
     # Halfway up, a cosine is at the mean of its ends.
-    assert rate(150) == pytest.approx((1 + 1 / 25) / 2)
+    assert found == pytest.approx([1 / 25, (1 + 1 / 25) / 2, 1.0, 1 / 25 / 1e4])
