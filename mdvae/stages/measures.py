@@ -37,7 +37,7 @@ FIRST_LATENTS, SECOND_LATENTS, NORMAL = "first stage", "second stage", "normal"
 # Settings of the analysis that distances depend on.
 MEASURED_WITH = ("generated", "stretch", "inception")
 # Of the bootstrap; of wide features, of which a draw takes seconds, few.
-DRAWS, FEW_DRAWS, WIDE = 200, 10, 256
+DRAWS, FEW_DRAWS, WIDE = 100, 10, 256
 
 
 def sources_of(
