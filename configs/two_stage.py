@@ -34,8 +34,11 @@ def get_config() -> ConfigDict:
     config.log_every = config.eval_every = EPOCH
     config.save_every = 5 * EPOCH
     second = config.stages.second = default_stage()
-    second.networks.hidden = (512, 512, 512)
+    second.networks.hidden = (256, 256, 256)
+    second.networks.activation = "silu"
     second.batch_size = 250
-    second.steps = 20_000
+    second.steps = 16_000
+    second.optimiser.learning_rate = 0.002
+    second.log_every = 1_000
     second.analysis.published = "two_stage_fid"
     return config
