@@ -159,7 +159,7 @@ def resolve(config: ConfigDict | Mapping[str, Any], overrides: Collection[str] =
             raise ConfigError(
                 f"{path}: has no effect beside the axis grid.{axis}; set that instead"
             )
-    stages = _stages(values.get("stages") or {})
+    stages = _stages(values.get("stages", {}))
     for name, stage in stages.items():
         if f"stages.{name}.steps" in overrides and f"stages.{name}.epochs" not in overrides:
             stage["epochs"] = 0

@@ -25,8 +25,8 @@ class Registry:
         packages: whose modules add kinds, or modules that do.
     """
 
-    def __init__(self, section: str, default: str, *packages: str):
-        self.section, self.default, self.packages = section, default, packages
+    def __init__(self, section: str, package: str, default: str, *others: str):
+        self.section, self.default, self.packages = section, default, (package, *others)
         self._kinds: dict[str, Any] = {}
         self._complete = False
 
@@ -70,11 +70,11 @@ class Registry:
 
 
 # What trained sweeps say of their data is data too, of a room that may read them.
-DATA = Registry("data", "manifold", "mdvae.data", "mdvae.stages.latents")
-METHODS = Registry("method", "vae", "mdvae.methods")
-NETWORKS = Registry("networks", "mlp", "mdvae.networks")
-OPTIMISERS = Registry("optimiser", "adam", "mdvae.methods")
-ANALYSES = Registry("analysis", "dimensions", "mdvae.analysis")
+DATA = Registry("data", "mdvae.data", "manifold", "mdvae.stages.latents")
+METHODS = Registry("method", "mdvae.methods", "vae")
+NETWORKS = Registry("networks", "mdvae.networks", "mlp")
+OPTIMISERS = Registry("optimiser", "mdvae.methods", "adam")
+ANALYSES = Registry("analysis", "mdvae.analysis", "dimensions")
 
 SECTIONS = {
     registry.section: registry for registry in (DATA, METHODS, NETWORKS, OPTIMISERS, ANALYSES)

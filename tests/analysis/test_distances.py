@@ -243,5 +243,5 @@ def test_bad_input_is_named(measure, rng):
 
 
 def test_too_few_samples_for_neighbours(rng):
-    with pytest.raises(ValueError, match="3 rows have no 3 nearest others"):
+    with pytest.raises(ValueError, match="each of 3 rows has fewer than 3 others"):
         precision_recall(rng.normal(size=(8, 2)), rng.normal(size=(3, 2)), 0, rng)
