@@ -102,6 +102,7 @@ def test_ring_trains_and_has_a_truth(tmp_path):
     assert sides[1].min() < -0.01
 
 
+@pytest.mark.long
 def test_residual_trains_with_its_own_fields(tmp_path):
     run, _ = swept("residual", tmp_path / "w", "--config.networks.blocks=3")
     params = run.params(run.cells[0], 0)

@@ -75,10 +75,10 @@ def assert_one_line(done):
 @pytest.mark.parametrize(
     ("command", "module"),
     [
-        ("sweep", "absl"),
+        pytest.param("sweep", "absl", marks=pytest.mark.long),
         ("sweep", "jax"),
-        ("sweep", "orbax.checkpoint"),
-        ("report", "jax"),
+        pytest.param("sweep", "orbax.checkpoint", marks=pytest.mark.long),
+        pytest.param("report", "jax", marks=pytest.mark.long),
         ("report", "matplotlib"),
         ("bench", "jax"),
     ],

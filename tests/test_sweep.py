@@ -233,6 +233,7 @@ def test_interrupted_by_hand(interrupted, capsys):
     assert_resumes(SMALL, path, 60, capsys)
 
 
+@pytest.mark.long
 def test_one_compilation_per_static_group(tmp_path):
     compiled = []
 

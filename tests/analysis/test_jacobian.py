@@ -126,6 +126,7 @@ def test_best_covariances_are_least_of_the_loss():
             assert loss(np.diag(diagonal)) < loss(np.diag(moved))
 
 
+@pytest.mark.long
 def test_jacobians_of_images_are_finite_differences_in_double_precision(told):
     """Of the decoder as it is trained, whose convolutions on a CPU are not the compiler's."""
     (model, x, c), step = told, 1e-5

@@ -8,6 +8,7 @@ from runs import TINY, run_sweep
 from mdvae.benchmark import plan
 
 
+@pytest.mark.long
 def test_plan_of_two_groups(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(plan, "TRIAL_SECONDS", 0.05)
     path = tmp_path / "run"

@@ -71,7 +71,13 @@ def test_pieces_of_any_length_are_bitwise_equal(whole, pieces):
 
 @pytest.mark.parametrize(
     "kwargs",
-    [{"n_devices": 1}, {"n_slices": 8}, pytest.param({"n_slices": 3}, marks=pytest.mark.long)],
+    [
+        {"n_slices": 8},
+        *(
+            pytest.param(each, marks=pytest.mark.long)
+            for each in ({"n_devices": 1}, {"n_slices": 3})
+        ),
+    ],
 )
 def test_devices_and_slices_do_not_matter(whole, kwargs):
     _, expected = whole
@@ -120,6 +126,7 @@ def test_a_cvae_does_not_depend_on_its_sweep(conditional, tiny):
     np.testing.assert_allclose(among.means["nelbo"], evaluation.means["nelbo"], rtol=1e-4)
 
 
+@pytest.mark.long
 def test_a_cell_does_not_depend_on_its_sweep(whole, tiny):
     made, expected = whole
     for cell in made.group.cells:
@@ -303,6 +310,7 @@ def test_host_state_restores_on_other_devices(whole):
     np.testing.assert_allclose(nelbo, in_order, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_held_out_scores_are_of_the_first_samples_of_each_part(tiny, monkeypatch):
     """Unions of two and of three manifolds in one program: a run has no more parts than its own."""
     monkeypatch.setattr("mdvae.engine.evaluation.HELD_OUT_SAMPLES", 40)

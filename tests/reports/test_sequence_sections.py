@@ -89,6 +89,7 @@ def get_config():
 """
 
 
+@pytest.mark.long
 def test_own_sequences_are_continued_and_reported_without_their_file(tmp_path, capsys):
     """Of all sequences that are held out; where the file is gone the rest is said."""
     file, config = tmp_path / "x.npy", tmp_path / "config.py"
