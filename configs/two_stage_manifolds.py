@@ -1,6 +1,11 @@
 """Two stages on the manifolds of Table 1 of CVAE-dims, where the distribution on them is known.
 
-python -m mdvae.sweep --config configs/two_stage_manifolds.py
+    python -m mdvae.sweep --config configs/two_stage_manifolds.py
+    python -m mdvae.sweep --config configs/two_stage_manifolds.py --config.seeds=1
+
+Nothing is published on this. The recipe of the first stage is that of configs/table1.py; that of
+the second was not searched, and the table was not run at its length yet. On a 2-core CPU one seed
+should take a quarter of an hour: see --dry_run.
 """
 
 from ml_collections import ConfigDict
