@@ -135,6 +135,9 @@ def test_config_builds(path, protocol):
     elif config.networks.kind == "mlp":
         assert (config.networks.output == "linear") == (not own)
         assert (config.networks.encoder_input == "raw") == (protocol != "mdvae")
+    elif config.networks.kind == "infogan":  # a config of the published recipe alone
+        assert (config.optimiser.schedule, config.optimiser.learning_rate) == ("halved", 1e-4)
+        assert config.networks.spectral
     else:
         assert (config.networks.pooling == "mean") == (protocol != "mdvae")
         assert (config.networks.evaluation == "batch") == (protocol == "authors")
