@@ -61,7 +61,7 @@ def default_stage(**kinds: str) -> Any:
     with stage.unlocked():
         for name in ("stages", "protocols", "scales", "protocol", "scale", "name"):
             del stage[name]
-        stage.seeds = stage.seed = None
+        stage.seeds = stage.seed = stage.memory_gib = None
     if "skip" in stage.networks:
         stage.networks.skip = True
     if "output" in stage.networks:

@@ -38,7 +38,7 @@ from mdvae.store.loading import LoadedRun, load_run
 _NAMES = Rule(
     lambda v: isinstance(v, tuple) and all(isinstance(n, str) for n in v), "a tuple of names", tuple
 )
-_WIDTHS = Rule(
+_NUMBERS = Rule(
     lambda v: isinstance(v, tuple) and all(isinstance(k, int) for k in v),
     "a tuple of whole numbers",
     tuple,
@@ -55,8 +55,9 @@ class Latents(Section):
         n_train: the first training samples of the first sweep, this many; 0 is all.
         n_eval: of its evaluation samples; 0 is all.
         first_config: a hash of what decides its numbers.
-        cells, kappas: its cells and the widths of their latents.
-        trained, evaluated: its training and evaluation samples.
+        cells: the names of its cells.
+        kappas, trained, evaluated: of each, the width of its latents, and how many training and
+            evaluation samples it has.
     """
 
     first: str = fixed("", TEXT, decides=False)
@@ -65,9 +66,9 @@ class Latents(Section):
     n_eval: int = fixed(0, whole(0))
     first_config: str | None = found(TEXT, decides=True)
     cells: tuple[str, ...] | None = found(_NAMES)
-    kappas: tuple[int, ...] | None = found(_WIDTHS)
-    trained: int | None = found(whole(1))
-    evaluated: int | None = found(whole(1))
+    kappas: tuple[int, ...] | None = found(_NUMBERS)
+    trained: tuple[int, ...] | None = found(_NUMBERS)
+    evaluated: tuple[int, ...] | None = found(_NUMBERS)
 
     def completed(self) -> "Latents":
         """With what is found in the config of the first sweep."""
@@ -80,16 +81,20 @@ class Latents(Section):
         cells = make_cells(config)
         for cell in cells:
             _check_first(cell)
-        trained, evaluated = _samples_of(config, cells[0])
+        samples = [DATA.find(cell.data.kind).samples(cell.data) for cell in cells]
         return dataclasses.replace(
             self,
             first=str(path),
             first_config=hash_of(config),
             cells=tuple(cell.name for cell in cells),
             kappas=tuple(cell.sizes.kappa for cell in cells),
-            trained=trained,
-            evaluated=evaluated,
+            trained=tuple(n_train for n_train, _ in samples),
+            evaluated=tuple(n_eval for _, n_eval in samples),
         )
+
+    def of_cell(self, values: tuple[int, ...] | None) -> int:
+        """What belongs to the chosen cell of one of the found tuples; 1 where there is no cell."""
+        return dict(zip(self.cells or (), values or (), strict=True)).get(self.cell, 1)
 
 
 def _check_first(cell: Cell) -> None:
@@ -99,11 +104,6 @@ def _check_first(cell: Cell) -> None:
         raise ConfigError(
             f"data.first: {cell.name} is {what}; a second stage needs the latents of a VAE"
         )
-
-
-def _samples_of(config: SweepConfig, cell: Cell) -> tuple[int, int]:
-    n_train, n_eval = DATA.find(config.data.kind).samples(cell.data)
-    return n_train, n_eval
 
 
 def hash_of(config: SweepConfig) -> str:
@@ -183,7 +183,8 @@ def draw_latents(mean: np.ndarray, sd: np.ndarray, seed: int, draw: int) -> np.n
 
 
 def _samples(settings: Any) -> tuple[int, int]:
-    return settings.n_train or settings.trained, settings.n_eval or settings.evaluated
+    n_train, n_eval = (settings.of_cell(each) for each in (settings.trained, settings.evaluated))
+    return settings.n_train or n_train, settings.n_eval or n_eval
 
 
 def _make(law: Any, table: Table, n: int, split: str, part: int | None) -> dict[str, np.ndarray]:
@@ -206,7 +207,8 @@ def _check(settings: Any, named: Named) -> None:
             f"{named('cell')}: {settings.cell!r} is not a cell of {settings.first}; it must be one"
             f" of {', '.join(settings.cells)}"
         )
-    for name, most in (("n_train", settings.trained), ("n_eval", settings.evaluated)):
+    for name, each in (("n_train", settings.trained), ("n_eval", settings.evaluated)):
+        most = settings.of_cell(each)
         if getattr(settings, name) > most:
             raise ConfigError(
                 f"data.{name}: {getattr(settings, name)} is more than the first sweep has; it"
@@ -226,9 +228,7 @@ DATA.add(
     "latents",
     DataKind(
         settings=Latents,
-        sizes=lambda settings, told: DataSizes(
-            dict(zip(settings.cells, settings.kappas, strict=True)).get(settings.cell, 1)
-        ),
+        sizes=lambda settings, told: DataSizes(settings.of_cell(settings.kappas)),
         samples=_samples,
         table=lambda settings, seed: Table(settings.first_config, settings.cell, seed),
         make=_make,

@@ -55,7 +55,7 @@ def sources_of(
         reference, given, other = pool[:n], pool[n : 2 * n], pool[2 * n :]
     else:
         reference = given = first.samples(own, seed, n)[:n]
-        other = first.samples(own, seed, n, "train")[:n]
+        other = first.samples(own, seed, len(reference), "train")[: len(reference)]
     n = len(reference)
     return reference, {
         ONE: pair.generate_first(n),
@@ -95,8 +95,11 @@ def _distances(
 def measured(stages: Stages, cell: str, seed: int) -> list[Row]:
     """Distances of all sources of a run from held-out data, a row each."""
     settings: Any = stages.second.config.analysis
-    reference, samples = sources_of(stages, cell, seed, settings.generated)
     own: Any = stages.pair(cell, seed).first.cell
+    extractors = _extractors(own.data.dataset, settings.inception) if own.sizes.shape else ()
+    if own.sizes.shape and not extractors:
+        return []
+    reference, samples = sources_of(stages, cell, seed, settings.generated)
     generator = np.random.default_rng(seed)
     rows: list[Row] = []
 
@@ -109,7 +112,7 @@ def measured(stages: Stages, cell: str, seed: int) -> list[Row]:
             add(source, "energy distance", energy_distance(reference, x, DRAWS, generator))
             add(source, "MMD", mmd(reference, x, DRAWS, generator))
         return rows
-    for extractor in _extractors(own.data.dataset, settings.inception):
+    for extractor in extractors:
         real = extractor.features(reference)
         for source, x in samples.items():
             images = np.clip(x, 0.0, 1.0) if x.dtype != np.uint8 else x

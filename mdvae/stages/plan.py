@@ -43,9 +43,9 @@ def stage_config(config: SweepConfig, name: str, first: Path) -> SweepConfig:
     Raises:
         ConfigError: one line on what is wrong, the field named from `stages` on.
     """
-    values: dict[str, Any] = {
-        key: value for key, value in config.stages[name].items() if key != "stages"
-    }
+    values: dict[str, Any] = dict(config.stages[name])
+    if values.get("stages"):
+        raise ConfigError(f"stages.{name}.stages: a stage has none of its own; leave them out")
     cells = make_cells(config)
     data = {"kind": LATENTS, **dict(values.get("data") or {})}
     if data["kind"] != LATENTS:

@@ -5,6 +5,7 @@ required fields are not named below needs an entry in FIELDS or AXES.
 """
 
 import atexit
+import copy
 import dataclasses
 import itertools
 import json
@@ -362,8 +363,10 @@ for name, case in CASES.items():
 
 @pytest.mark.parametrize("case", KILLED.values())
 def test_killed_and_resumed_is_undisturbed(case, tmp_path, monkeypatch):
+    config = case_config(*case)  # may train a first sweep, of a config of its own
+
     def run(path):
-        monkeypatch.setattr(sweep.cli, "load_config", lambda _: case_config(*case))
+        monkeypatch.setattr(sweep.cli, "load_config", lambda _: copy.deepcopy(config))
         monkeypatch.setattr(sweep, "write_report", lambda _: None)
         return sweep.main(["sweep", f"--config={__file__}", f"--workdir={path}"])
 

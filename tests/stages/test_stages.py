@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from runs import CONFIGS, copy_of, finished_run, killed_at_checkpoint, run_report, run_sweep
 
 from mdvae.cli import load_config
@@ -14,8 +16,9 @@ from mdvae.data.keys import purpose_key
 from mdvae.settings.config import default_config, from_json, resolve
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import make_cells
+from mdvae.settings.registry import DATA
 from mdvae.stages import measures
-from mdvae.stages.latents import draw_latents, hash_of, latents_of
+from mdvae.stages.latents import Latents, draw_latents, hash_of, latents_of
 from mdvae.stages.pipeline import load_stages
 from mdvae.stages.plan import stage_config
 from mdvae.store.rundir import read_csv
@@ -177,6 +180,10 @@ def changed(**changes):
             {"stages__second__data__n_train": 2_000},
             r"stages\.second\.data\.n_train: 2000 is more than the first sweep has; .* 1000",
         ),
+        (
+            {"stages__second": {"stages": {"third": {}}}},
+            r"stages\.second\.stages: a stage has none of its own; leave them out",
+        ),
         ({"stages__second__seeds": 3}, r"stages\.second\.seeds: 3 from seed 0 on are not all in"),
         (
             {"stages__second__data__kind": "manifold"},
@@ -209,6 +216,32 @@ def test_the_command_line_reaches_a_stage(tmp_path, capsys):
         run_sweep(STAGED, tmp_path / "run", "--config.stages.second.stepz=3")
     with pytest.raises(ConfigError, match=r"stages\.third: no such field; known: second"):
         run_sweep(STAGED, tmp_path / "run", "--config.stages.third.steps=3")
+
+
+def test_cells_of_unlike_numbers_of_samples_keep_their_own():
+    """As of data sets on one axis, which may differ in that."""
+    found = {"cells": ("a", "b"), "kappas": (3, 4), "trained": (30, 40), "evaluated": (20, 25)}
+    kind = DATA.find("latents")
+    own = Latents(kind="latents", first=".", cell="b", first_config="0", **found)
+    assert kind.samples(own) == (40, 25)
+    assert kind.sizes(own, False).d == 4
+    assert kind.samples(replace(own, cell="a", n_train=10)) == (10, 20)
+
+
+def test_fewer_held_out_samples_are_compared_with_as_many_others(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(600, 6)))
+    config = default_config(data="array")
+    staged = changed(seeds=1)
+    config.update({"steps": 10, "seeds": 1, "batch_size": 50})
+    config.data.path = str(tmp_path / "x.npy")
+    config.grid = ConfigDict({"kappa": (3,)})
+    config.networks.hidden, config.networks.output = (4,), "linear"
+    config.stages.second = staged.stages.second
+    monkeypatch.setattr("mdvae.sweep.cli.load_config", lambda _: config)
+    assert run_sweep(STAGED, tmp_path / "run") == 0
+    stages = load_stages(tmp_path / "run" / "second")
+    reference, samples = measures.sources_of(stages, stages.second.cells[0].name, 0, 10_000)
+    assert [len(reference), *map(len, samples.values())] == [120] * 5
 
 
 def test_an_axis_of_a_stage_multiplies_its_cells(path):
