@@ -135,7 +135,7 @@ def spectrum(
     Args:
         mask_K: 1 for a true latent, 0 for padding; by default all are true.
     """
-    if isinstance(posterior, Diagonal):
+    if not isinstance(posterior, Full):
         log_ratio_KB = posterior.logvar if prior is None else posterior.logvar - prior.logvar
         return jnp.exp(log_ratio_KB)
     own = _relative(posterior, prior)

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from mdvae.data.base import PyTree
+from mdvae.data.base import FEATURE_MAJOR, PyTree
 from mdvae.methods.base import Method, TrainState
 from mdvae.settings.grid import Cell, Group
 
@@ -29,6 +29,28 @@ def unpad_like(tree: PyTree, template: PyTree) -> PyTree:
     return jax.tree.map(
         lambda leaf, like: leaf[tuple(slice(n) for n in like.shape)], tree, template
     )
+
+
+def true_entries(x: jax.Array, d: jax.Array, sample_axis: int) -> jax.Array:
+    """1 where an entry of x is true and 0 in its padding, to multiply x by; images have none.
+
+    Args:
+        d: the true width of x.
+        sample_axis: of x.
+    """
+    if sample_axis != FEATURE_MAJOR:
+        return jnp.ones((), x.dtype)
+    mask_D = (jnp.arange(x.shape[-2], dtype=d.dtype) < d).astype(x.dtype)
+    return mask_D.reshape(*(1,) * (x.ndim - 2), -1, 1)
+
+
+def true_latents(like_KB: jax.Array, kappa: jax.Array) -> jax.Array:
+    """1 for a true latent and 0 for padding, [kappa].
+
+    Args:
+        kappa: the true width of z.
+    """
+    return (jnp.arange(len(like_KB), dtype=kappa.dtype) < kappa).astype(like_KB.dtype)
 
 
 def true_shapes(method: Method, cell: Cell) -> TrainState:

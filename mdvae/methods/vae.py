@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mdvae.data.base import FEATURE_MAJOR, Batch
+from mdvae.data.base import Batch
 from mdvae.methods import distributions, objective
 from mdvae.methods.base import (
     Method,
@@ -21,6 +21,7 @@ from mdvae.methods.base import (
     units_of,
 )
 from mdvae.methods.optimiser import ramp, repeated
+from mdvae.methods.padding import true_entries, true_latents
 from mdvae.networks.base import Diagonal, Full, Networks, Params, Posterior, Stats
 from mdvae.settings.fields import (
     ABOVE_ZERO,
@@ -116,13 +117,6 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         by_point = (sizes.points,) if sizes.points else ()
         return jax.random.normal(key, (sizes.kappa, *by_point, batch_size))
 
-    def masked(x_hat: jax.Array, d: jax.Array) -> jax.Array:
-        """x_hat without its padding; images are not padded."""
-        if sample_axis != FEATURE_MAJOR:
-            return x_hat
-        mask_D = (jnp.arange(sizes.d, dtype=d.dtype) < d).astype(x_hat.dtype)
-        return x_hat * mask_D.reshape(*(1,) * (x_hat.ndim - 2), -1, 1)
-
     def of_samples(values: jax.Array) -> jax.Array:
         """Means over points, [..., batch], from [..., points * batch]."""
         return jnp.mean(values.reshape(*values.shape[:-1], points, -1), axis=-2)
@@ -137,13 +131,13 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
     ) -> tuple[objective.Terms, Forward]:
         """The loss, and what the networks gave for it."""
         x = batch["x"]
-        kappa = numbers["kappa"]
-        mask_K = (jnp.arange(sizes.kappa, dtype=kappa.dtype) < kappa).astype(x.dtype)
+        mask_K = true_latents(noise_KB, numbers["kappa"])
         posterior, stats = networks.encode(params, stats, batch, train)
         normal_KB = noise_KB.reshape(sizes.kappa, -1)
         z_KB = distributions.sample(posterior, normal_KB) * mask_K[:, None]
         x_hat, stats = networks.decode(params, stats, z_KB, batch, train)
-        recon_B = objective.squared_error(x, masked(x_hat, numbers["d"]), sample_axis) / points
+        x_hat = x_hat * true_entries(x_hat, numbers["d"], sample_axis)
+        recon_B = objective.squared_error(x, x_hat, sample_axis) / points
         prior = None if networks.prior is None else networks.prior(params, batch)
         kl_B = of_samples(distributions.kl(posterior, prior))
         log_gamma = params["log_gamma"]
@@ -253,8 +247,13 @@ def numbers(cell: Cell) -> dict[str, float]:
 
 
 def _check(cell: Cell, named: Named) -> None:
-    """Refuses settings that have no effect on one another."""
+    """Refuses settings that have no effect on one another, and encoders without a variance."""
     own: Any = cell.method
+    if cell.value("heads") == "point":
+        raise ConfigError(
+            f"{named('heads')}: 'point' has no variance, which method {own.kind!r} needs; it must"
+            " be 'gaussian'"
+        )
     if own.model == "cvae" and cell.sizes.c == 0 and cell.sizes.points < 2:
         raise ConfigError(
             f"{named('model')}: 'cvae' has no effect: these data have no condition; it must be"

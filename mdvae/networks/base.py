@@ -37,7 +37,18 @@ class Full(NamedTuple):
     factor: jax.Array
 
 
-Posterior = Diagonal | Full
+class Point(NamedTuple):
+    """Codes without a spread, mean_KB: of an encoder that is a function."""
+
+    mean: jax.Array
+
+    @property
+    def logvar(self) -> jax.Array:
+        """That of variance 0: -inf."""
+        return jnp.full_like(self.mean, -jnp.inf)
+
+
+Posterior = Diagonal | Full | Point
 
 
 class Networks(NamedTuple):
@@ -106,6 +117,14 @@ def out_of_reach(cell: Cell) -> str:
         f"the decoder's output is between {low:g} and {high:g}, and the data that it is to fit are"
         f" between {units.low:.3g} and {units.high:.3g}; set networks.output to 'linear'"
     )
+
+
+def in_unit_interval(cell: Cell) -> bool:
+    """Whether a cell's decoder, and its data as far as that is known, are between 0 and 1."""
+    units = DATA.find(cell.data.kind).units(cell.data)
+    reach = NETWORKS.find(cell.networks.kind).reach(cell.networks)
+    known = [value for value in (units.low, units.high) if value is not None]
+    return all(0.0 <= value <= 1.0 for value in (*reach, *known))
 
 
 def with_standard_prior(networks: Networks) -> Networks:

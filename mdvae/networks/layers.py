@@ -117,9 +117,44 @@ FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 OUTPUTS = ("sigmoid", "linear")
 
 
+# Laws of initial kernels: that of `Linear` itself, and Glorot's.
+INITIALS = ("uniform", "glorot")
+# The standard deviation of a standard normal that is cut off at -2 and 2.
+CUT_OFF, CUT_DEVIATION = 2.0, 0.8796256610342398
+
+
 def activate(name: str, x: jax.Array) -> jax.Array:
     """An activation by its name in FUNCTIONS."""
     return FUNCTIONS[name](x)
+
+
+def kernel_law(name: str, inputs: int) -> Callable[..., jax.Array] | None:
+    """The `init_kernel` of a `Linear` by its name in INITIALS.
+
+    "glorot" is normal of variance 2 / (inputs + outputs) (Glorot and Bengio, 2010, eq. 12), cut off
+    at two standard deviations as TensorFlow draws it; outputs are along the last axis.
+
+    Args:
+        inputs: of the layer, those of another kernel that is added to it included.
+    """
+    if name != "glorot":
+        return None
+
+    def draw(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        scale = math.sqrt(2.0 / (inputs + shape[-1])) / CUT_DEVIATION
+        return scale * jax.random.truncated_normal(key, -CUT_OFF, CUT_OFF, shape)
+
+    return draw
+
+
+def hidden_layers(
+    h_HB: jax.Array, widths: tuple[int, ...], activation: str, initial: str = "uniform"
+) -> jax.Array:
+    """The hidden layers of an MLP, made in the module that calls."""
+    for width in widths:
+        layer = Linear((width,), init_kernel=kernel_law(initial, len(h_HB)))
+        h_HB = activate(activation, layer(h_HB))
+    return h_HB
 
 
 def output_of(name: str, x: jax.Array) -> jax.Array:

@@ -16,9 +16,25 @@ import numpy as np
 
 from mdvae.data.base import Batch
 from mdvae.data.whitening import apply_whitening, fit_whitening, identity
-from mdvae.networks.base import Diagonal, Networks, NetworksKind, Params, Posterior, Stats
+from mdvae.networks.base import (
+    Diagonal,
+    Networks,
+    NetworksKind,
+    Params,
+    Point,
+    Posterior,
+    Stats,
+)
 from mdvae.networks.conditional import conditional_networks
-from mdvae.networks.layers import FUNCTIONS, OUTPUTS, Linear, activate, output_of
+from mdvae.networks.layers import (
+    FUNCTIONS,
+    INITIALS,
+    OUTPUTS,
+    Linear,
+    hidden_layers,
+    kernel_law,
+    output_of,
+)
 from mdvae.settings.fields import (
     TRUTH,
     ConfigError,
@@ -34,6 +50,7 @@ from mdvae.settings.registry import NETWORKS
 
 PRIORS = ("standard", "learned")
 ENCODER_INPUTS = ("whitened", "raw")
+GAUSSIAN, POINT = "gaussian", "point"
 # The name of the fitted map in stats.
 INPUT = "input"
 
@@ -54,6 +71,10 @@ class MLP(Section):
             the last hidden layer, as in the second stage of TwoStage.
         encoder_input: "whitened" feeds the encoder training data of zero mean and unit covariance
             (see `data.whitening`), "raw" feeds it x; the decoder always models x.
+        heads: what a VAE's encoder ends in: "gaussian", mean and log variance, or "point", the mean
+            alone, for methods whose encoder is a function of x, such as "lmgae".
+        initial: the law of a VAE's initial weights: "uniform" on +-1/sqrt(inputs), biases too, as
+            in CVAE-dims, or "glorot", normal, with biases of 0, as in LMGAE.
     """
 
     kappa: int = required(whole(1))
@@ -70,37 +91,47 @@ class MLP(Section):
     skip: bool = static(False, TRUTH)
     encoder_input: str = static("whitened", one_of(ENCODER_INPUTS))
     output: str = static("sigmoid", one_of(OUTPUTS))
+    heads: str = static(GAUSSIAN, one_of((GAUSSIAN, POINT)))
+    initial: str = static("uniform", one_of(INITIALS))
 
 
 def last_layer(
-    features: tuple[int, ...], name: str, h_HB: jax.Array, x_DB: jax.Array, skip: bool
+    features: tuple[int, ...],
+    name: str,
+    h_HB: jax.Array,
+    x_DB: jax.Array,
+    skip: bool,
+    initial: str,
 ) -> jax.Array:
     """The last layer of some hidden ones; with `skip` one of these and of their inputs together.
 
     To be called in a module. Inputs have a kernel of their own, for they are padded.
     """
-    if not skip or h_HB is x_DB:
-        return Linear(features, name=name)(h_HB)
-    bound = 1.0 / math.sqrt(len(h_HB) + len(x_DB))
-    own = Linear(features, bound, name=name)(h_HB)
-    return own + Linear(features, bound, use_bias=False, name=f"{name}_skip")(x_DB)
+    both = skip and h_HB is not x_DB
+    inputs = len(h_HB) + both * len(x_DB)
+    bound, law = 1.0 / math.sqrt(inputs), kernel_law(initial, inputs)
+    own = Linear(features, bound, init_kernel=law, name=name)(h_HB)
+    if not both:
+        return own
+    return own + Linear(features, bound, False, law, name=f"{name}_skip")(x_DB)
 
 
 class MLPEncoder(nn.Module):
-    """x_DB -> mean_KB, logvar_KB of q(z | x); one product makes both heads."""
+    """x_DB -> q(z | x); one product makes both heads."""
 
     kappa: int
     hidden: tuple[int, ...]
     activation: str
     skip: bool
+    heads: str
+    initial: str
 
     @nn.compact
-    def __call__(self, x_DB: jax.Array) -> tuple[jax.Array, jax.Array]:
-        h_HB = x_DB
-        for width in self.hidden:
-            h_HB = activate(self.activation, Linear((width,))(h_HB))
-        heads_2KB = last_layer((2, self.kappa), "heads", h_HB, x_DB, self.skip)
-        return heads_2KB[0], heads_2KB[1]
+    def __call__(self, x_DB: jax.Array) -> Posterior:
+        h_HB = hidden_layers(x_DB, self.hidden, self.activation, self.initial)
+        features = (self.kappa,) if self.heads == POINT else (2, self.kappa)
+        heads = last_layer(features, "heads", h_HB, x_DB, self.skip, self.initial)
+        return Point(heads) if self.heads == POINT else Diagonal(heads[0], heads[1])
 
 
 class MLPDecoder(nn.Module):
@@ -111,13 +142,13 @@ class MLPDecoder(nn.Module):
     activation: str
     output: str
     skip: bool
+    initial: str
 
     @nn.compact
     def __call__(self, z_KB: jax.Array) -> jax.Array:
-        h_HB = z_KB
-        for width in self.hidden:
-            h_HB = activate(self.activation, Linear((width,))(h_HB))
-        return output_of(self.output, last_layer((self.d,), "mean", h_HB, z_KB, self.skip))
+        h_HB = hidden_layers(z_KB, self.hidden, self.activation, self.initial)
+        x_DB = last_layer((self.d,), "mean", h_HB, z_KB, self.skip, self.initial)
+        return output_of(self.output, x_DB)
 
 
 def mlp_networks(settings: MLP, sizes: Sizes) -> Networks:
@@ -128,8 +159,9 @@ def mlp_networks(settings: MLP, sizes: Sizes) -> Networks:
     """
     kappa, d = sizes.kappa, sizes.d
     hidden, decoder_hidden = settings.hidden, settings.decoder_hidden or settings.hidden[::-1]
-    encoder = MLPEncoder(kappa, hidden, settings.activation, settings.skip)
-    decoder = MLPDecoder(d, decoder_hidden, settings.activation, settings.output, settings.skip)
+    activation, skip, initial = settings.activation, settings.skip, settings.initial
+    encoder = MLPEncoder(kappa, hidden, activation, skip, settings.heads, initial)
+    decoder = MLPDecoder(d, decoder_hidden, activation, settings.output, skip, initial)
 
     def init(key: jax.Array) -> tuple[Params, Stats]:
         key_encoder, key_decoder = jax.random.split(key)
@@ -140,8 +172,8 @@ def mlp_networks(settings: MLP, sizes: Sizes) -> Networks:
         return params, {}
 
     def encode(params: Params, stats: Stats, batch: Batch, _: bool) -> tuple[Posterior, Stats]:
-        mean_KB, logvar_KB = encoder.apply({"params": params["encoder"]}, batch["x"])
-        return Diagonal(jnp.asarray(mean_KB), jnp.asarray(logvar_KB)), stats
+        posterior: Any = encoder.apply({"params": params["encoder"]}, batch["x"])
+        return posterior, stats
 
     def decode(
         params: Params, stats: Stats, z_KB: jax.Array, batch: Batch, _: bool
@@ -226,8 +258,12 @@ def _check(cell: Cell, named: Named) -> None:
                 f"{named(field)}: {value!r} has no effect on a VAE; it must be {idle!r}, or"
                 " method.model 'cvae'"
             )
-    if cell.sizes.c and settings.skip:
-        raise ConfigError(f"{named('skip')}: True has no effect on a CVAE; it must be False")
+    for field, idle in (("skip", False), ("heads", GAUSSIAN), ("initial", "uniform")):
+        value = getattr(settings, field)
+        if cell.sizes.c and value != idle:
+            raise ConfigError(
+                f"{named(field)}: {value!r} has no effect on a CVAE; it must be {idle!r}"
+            )
 
 
 def _reach(settings: Any) -> tuple[float, float]:
