@@ -1,4 +1,4 @@
-"""Optimiser kind "adam": Adam under one of the papers' schedules, its peak rate a number."""
+"""Optimiser kinds "adam" and "rmsprop", under the papers' schedules, their peak rate a number."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,12 +9,21 @@ import optax
 
 from mdvae.data.base import PyTree
 from mdvae.methods.base import Numbers, Optimiser, OptimiserKind
-from mdvae.settings.fields import ABOVE_ZERO, BETWEEN, Section, fixed, number, one_of, static
+from mdvae.settings.fields import (
+    ABOVE_ZERO,
+    BETWEEN,
+    NOT_NEGATIVE,
+    Section,
+    fixed,
+    number,
+    one_of,
+    static,
+)
 from mdvae.settings.registry import OPTIMISERS
 
 # The schedule of CVAE-dims: a cosine from peak / 25 up to the peak, then down to peak / 25 / 1e4.
 START_DIVISOR, END_DIVISOR = 25.0, 1e4
-ONE_CYCLE, HALVED = "one_cycle", "halved"
+ONE_CYCLE, HALVED, CONSTANT = "one_cycle", "halved", "constant"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,31 +44,65 @@ class Adam(Section):
     halve_every: float = fixed(0.375, BETWEEN)
 
 
-def rate_schedule(settings: Adam, steps: int) -> optax.Schedule:
+@dataclasses.dataclass(frozen=True)
+class RMSProp(Section):
+    """RMSProp as TensorFlow 1 has it, without momentum: step rate * g / sqrt(s + eps).
+
+    s is a running mean of g^2.
+
+    Attributes:
+        learning_rate: the peak of the schedule.
+        schedule: "constant", as in LMGAE, or "one_cycle", a cosine over all steps.
+        warmup: of one cycle: the fraction of the steps after which the peak is reached.
+        decay: of the running mean.
+        eps: inside the root.
+        initial_scale: s before the first step. At 1 the first steps are small; at 0 they are large.
+    """
+
+    learning_rate: float = number(0.0005, ABOVE_ZERO)
+    schedule: str = static(CONSTANT, one_of((CONSTANT, ONE_CYCLE)))
+    warmup: float = fixed(0.3, BETWEEN)
+    decay: float = fixed(0.9, BETWEEN)
+    eps: float = fixed(1e-10, ABOVE_ZERO)
+    initial_scale: float = fixed(1.0, NOT_NEGATIVE)
+
+
+def rate_schedule(settings: Adam | RMSProp, steps: int) -> optax.Schedule:
     """The rate at each step, as a part of its peak."""
     if settings.schedule == ONE_CYCLE:
         return optax.cosine_onecycle_schedule(
             steps, 1.0, settings.warmup, START_DIVISOR, END_DIVISOR
         )
+    if isinstance(settings, RMSProp):
+        return optax.constant_schedule(1.0)
     every = max(1, round(settings.halve_every * steps))
     return optax.exponential_decay(1.0, every, 0.5, staircase=True)
 
 
-def make(settings: Adam, steps: int) -> Optimiser:
-    """The optimiser of a run of so many steps; the peak rate is `numbers["learning_rate"]`."""
-    adam = optax.scale_by_adam()
-    schedule = rate_schedule(settings, steps)
+def _scheduled(transformation: optax.GradientTransformation, schedule: optax.Schedule) -> Optimiser:
+    """The optimiser that goes along directions; the peak rate is `numbers["learning_rate"]`."""
 
     def update(
         params: PyTree, grads: PyTree, state: PyTree, step: jax.Array, numbers: Numbers
     ) -> tuple[PyTree, PyTree]:
         # Optax mixes integer counts with floats on purpose; our own arithmetic stays strict.
         with jax.numpy_dtype_promotion("standard"):
-            directions, state = adam.update(grads, state, params)
+            directions, state = transformation.update(grads, state, params)
             rate = numbers["learning_rate"] * schedule(step)
         return jax.tree.map(lambda p, u: p - rate * u, params, directions), state
 
-    return Optimiser(adam.init, update)
+    return Optimiser(transformation.init, update)
+
+
+def make(settings: Adam, steps: int) -> Optimiser:
+    """Adam of a run of so many steps; the peak rate is `numbers["learning_rate"]`."""
+    return _scheduled(optax.scale_by_adam(), rate_schedule(settings, steps))
+
+
+def make_rmsprop(settings: RMSProp, steps: int) -> Optimiser:
+    """RMSProp of a run of so many steps; the peak rate is `numbers["learning_rate"]`."""
+    rms = optax.scale_by_rms(settings.decay, settings.eps, settings.initial_scale, eps_in_sqrt=True)
+    return _scheduled(rms, rate_schedule(settings, steps))
 
 
 def ramp(step: jax.Array, steps: int, fraction: jax.Array) -> jax.Array:
@@ -96,3 +139,4 @@ def repeated(optimiser: Optimiser, names: Sequence[str]) -> Optimiser:
 
 
 OPTIMISERS.add("adam", OptimiserKind(settings=Adam, make=make))
+OPTIMISERS.add("rmsprop", OptimiserKind(settings=RMSProp, make=make_rmsprop))
