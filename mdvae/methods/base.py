@@ -85,6 +85,11 @@ def _no_check(cell: Cell, named: Named) -> None:
     """Settings that go together however they are chosen."""
 
 
+def _as_they_are(params: Params, z_KB: jax.Array) -> jax.Array:
+    """Codes of a model whose decoder is given what its encoder makes."""
+    return z_KB
+
+
 class MethodKind(NamedTuple):
     """A kind of method.
 
@@ -95,6 +100,7 @@ class MethodKind(NamedTuple):
         numbers: cell -> numbers that may differ between the runs of one program, as floats.
         told: settings -> whether the networks are given the condition of the data.
         check: (cell, named) raises a ConfigError for settings that do not go together.
+        decoded: (params, z_KB) -> codes as the decoder is given them, such as masked ones.
     """
 
     settings: type
@@ -102,6 +108,7 @@ class MethodKind(NamedTuple):
     numbers: Callable[[Cell], dict[str, float]] = numbers_of
     told: Callable[[Any], bool] = lambda settings: False
     check: Callable[[Cell, Named], None] = _no_check
+    decoded: Callable[[Params, jax.Array], jax.Array] = _as_they_are
 
 
 class Optimiser(NamedTuple):

@@ -11,6 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 LOG_2PI = math.log(2.0 * math.pi)
+SQUARED, NORM, CROSS_ENTROPY = RECONSTRUCTIONS = "squared", "norm", "cross_entropy"
+# Logs of smaller chances, of x or against it, are that of this one.
+LEAST_CHANCE = 1e-7
 
 
 class Terms(NamedTuple):
@@ -33,6 +36,31 @@ def squared_error(x: jax.Array, x_hat: jax.Array, sample_axis: int) -> jax.Array
     """||x - x_hat||^2 of each sample, [batch]."""
     axes = tuple(axis for axis in range(x.ndim) if axis != sample_axis % x.ndim)
     return jnp.sum((x - x_hat) ** 2, axis=axes)
+
+
+def root(squares: jax.Array) -> jax.Array:
+    """The root of what is not negative, with the gradient 0 at 0."""
+    return jnp.sqrt(jnp.where(squares > 0, squares, 1.0)) * jnp.sign(squares)
+
+
+def reconstruction(
+    name: str, x: jax.Array, x_hat: jax.Array, sample_axis: int, d: jax.Array | float
+) -> jax.Array:
+    """The error of each sample, [batch], by its name in RECONSTRUCTIONS; of padding it is 0.
+
+    "squared" and "cross_entropy", that of x in [0, 1] and chances x_hat in nats, are means over
+    the entries of x; "norm" is ||x - x_hat||.
+
+    Args:
+        d: the true width of x, as a float.
+    """
+    if name == CROSS_ENTROPY:
+        hit = jnp.log(jnp.maximum(x_hat, LEAST_CHANCE))
+        missed = jnp.log1p(-jnp.minimum(x_hat, 1.0 - LEAST_CHANCE))
+        axes = tuple(axis for axis in range(x.ndim) if axis != sample_axis % x.ndim)
+        return -jnp.sum(x * hit + (1.0 - x) * missed, axis=axes) / d
+    squared_B = squared_error(x, x_hat, sample_axis)
+    return root(squared_B) if name == NORM else squared_B / d
 
 
 def gaussian_terms(

@@ -21,7 +21,7 @@ from mdvae.networks.base import (
 )
 from mdvae.settings.grid import Cell, Group
 from mdvae.settings.registry import DATA, METHODS
-from mdvae.store.programs import PIECE, checked, compiled
+from mdvae.store.programs import PIECE, checked, compiled, given_codes, noise_scale
 
 
 class Model(NamedTuple):
@@ -120,7 +120,7 @@ class Model(NamedTuple):
 
     def _decoded(self, z_KB: jax.Array, batch: Batch) -> jax.Array:
         """Mean of p(x | z, c) of a batch, in the layout of the networks."""
-        n = z_KB.shape[-1]
+        n, z_KB = z_KB.shape[-1], given_codes(self.cell, self.params, z_KB)
         if not self._in_pieces(n):
             return networks_of(self.cell).decode(self.params, self.stats, z_KB, batch, False)[0]
         _, decoder = compiled(self.cell)
@@ -157,6 +157,9 @@ class Model(NamedTuple):
             standard_prior: of the model without a learned prior that is the same by Remark 1 of
                 CVAE-dims; see `networks.base.with_standard_prior`.
             draw: another number gives other z.
+
+        Raises:
+            ValueError: of a method that has none.
         """
         networks = networks_of(self.cell)
         if standard_prior:
@@ -171,7 +174,13 @@ class Model(NamedTuple):
             key = jax.random.fold_in(purpose_key(self.seed, "nelbo"), draw)
             noise = method.noise(key, len(x))
             state = TrainState(params, stats, (), jnp.int32(self.steps))
-            scored = {"nelbo": np.asarray(method.score(state, batch, noise, numbers)["nelbo"])}
+            found = method.score(state, batch, noise, numbers)
+            if "nelbo" not in found:
+                kind = self.cell.method.kind
+                raise ValueError(
+                    f"nelbo: {self.cell.name} has none; method {kind!r} scores no nelbo"
+                )
+            scored = {"nelbo": np.asarray(found["nelbo"])}
         log_scale, d = units_of(self.cell).log_scale, self.cell.sizes.d
         return method.in_own_units(scored, log_scale, d)["nelbo"]
 
@@ -190,6 +199,9 @@ class Model(NamedTuple):
             c: a single row stands for all.
             noise: adds the decoder's own, of variance gamma; without it samples are means.
             draw: another number gives other samples.
+
+        Raises:
+            ValueError: of noise, where the decoder has none.
         """
         if c is not None and len(c) == 1:
             c = np.repeat(np.asarray(c), n, axis=0)
@@ -204,7 +216,7 @@ class Model(NamedTuple):
             z_KB = distributions.sample(networks.prior(self.params, batch), z_KB)
         x = self._decoded(z_KB, batch)
         if noise:
-            scale = jnp.exp(0.5 * self.params["log_gamma"])
+            scale = noise_scale(self.cell, self.params)
             x = x + scale * jax.random.normal(key_x, x.shape)
         return self._rows(x)
 
@@ -274,8 +286,9 @@ class Model(NamedTuple):
         z_KB = jax.random.normal(key_z, (sizes.kappa, n))
         if networks.prior is not None:
             z_KB = distributions.sample(networks.prior(self.params, batch), z_KB)
-        x_DB = networks.decode(self.params, self.stats, z_KB, batch, False)[0][0]
+        given_KB = given_codes(self.cell, self.params, z_KB)
+        x_DB = networks.decode(self.params, self.stats, given_KB, batch, False)[0][0]
         if noise:
-            scale = jnp.exp(0.5 * self.params["log_gamma"])
+            scale = noise_scale(self.cell, self.params)
             x_DB = x_DB + scale * jax.random.normal(key_x, x_DB.shape)
         return x_DB
