@@ -274,7 +274,8 @@ def _report(path: Path) -> int:
         if any(row["status"] == "ok" for row in rundir.read_csv(path / rundir.RESULTS)):
             return 0
         print(
-            f"error: {path}: no run has a finite loss; lower learning_rate or raise log_gamma_init",
+            f"error: {path}: no run has a finite loss; lower learning_rate, or of a VAE raise"
+            " log_gamma_init",
             file=sys.stderr,
         )
         return 1

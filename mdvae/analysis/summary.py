@@ -108,9 +108,11 @@ def _statistics(
         interval = mean_interval([row.get(name) for row in sound])
         for word, value in interval._asdict().items():
             summary[f"{name}_{word}"] = value
+    # Nothing is right or wrong of a method that counts none; of one that does, a run that diverged.
+    judged = len(mine) if expected is not None and (counted or not sound) else 0
     for rule in ("ad", "ad_gap", "ad_log_gap"):
         hits = sum(row.get(rule) == expected for row in sound if expected is not None)
-        interval = fraction_interval(hits, len(mine) if expected is not None else 0)
+        interval = fraction_interval(hits, judged)
         summary[f"{rule}_correct"] = interval.mean
         summary[f"{rule}_correct_low"] = interval.low
         summary[f"{rule}_correct_high"] = interval.high

@@ -74,6 +74,11 @@ def has_full_kl(cell: Cell) -> bool:
     return cell.value("beta") in (None, 1.0)
 
 
+def has_gamma(cell: Cell) -> bool:
+    """Whether the decoder has a variance gamma, as those of the theorems have."""
+    return cell.value("log_gamma_init") is not None
+
+
 def has_noise(cell: Cell) -> bool:
     """Whether samples lie off the manifold."""
     return any(part.noise > 0 for part in cell.parts)
@@ -85,9 +90,14 @@ def fills_space(cell: Cell) -> bool:
 
 
 def in_theorem(cell: Cell) -> bool:
-    """Whether Theorem 1 or 2 covers a cell: kappa >= r, r < d or a condition, no noise, beta 1."""
+    """Whether Theorem 1 or 2 covers a cell: kappa >= r, r < d or a condition, no noise, beta 1.
+
+    Of decoders with a variance gamma.
+    """
     r = manifold_dimension(cell)
-    if not has_full_kl(cell) or len(cell.parts) > 1 or has_noise(cell) or is_shared(cell):
+    if not has_gamma(cell) or not has_full_kl(cell) or has_noise(cell) or is_shared(cell):
+        return False
+    if len(cell.parts) > 1:
         return False
     if r is None or cell.sizes.kappa < r:
         return False

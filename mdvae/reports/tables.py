@@ -116,11 +116,11 @@ def with_digits(row: Mapping[str, Any], name: str) -> str:
 
 
 def fraction(row: Mapping[str, Any], rule: str) -> str:
-    """How many of a cell's runs have the expected dimension; a dash where none is expected."""
-    runs = row["runs"]
-    if runs == 0 or row["expected_ad"] is None:
+    """How many of a cell's runs have the expected dimension; a dash where none is, or counted."""
+    runs, share = row["runs"], row[f"{rule}_correct"] or 0.0
+    if runs == 0 or row["expected_ad"] is None or math.isnan(share):
         return "–"
-    return f"{round((row[f'{rule}_correct'] or 0) * runs)}/{runs}"
+    return f"{round(share * runs)}/{runs}"
 
 
 def axis_columns(cells: Mapping[str, Cell], rows: Sequence[Row]) -> list[Column]:

@@ -94,6 +94,8 @@ def columns(run: LoadedRun, rows: Sequence[Row]) -> list[Column]:
         ]
     if {"neg_elbo_paper_units_mean", "kl_paper_units_mean", "recon_mean"} <= set(rows[0]):
         found += _loss_columns(has)
+    elif "recon_mean" in rows[0]:
+        found.append(plain("Recon", lambda row: digits_text(row, "recon")))
     for name, title, latex in (
         ("r_hat_slope", "r̂ (loss slope)", r"$\hat r$ (loss slope)"),
         ("r_hat_recon", "r̂ (Recon/γ)", r"$\hat r$ (Recon/$\gamma$)"),
@@ -150,7 +152,7 @@ def _tables(view: View) -> list[Table]:
 def _kinds(cell: Cell) -> str | None:
     """What is expected of a cell, in words; None where data have no truth, or no theorem says."""
     r, kappa = theory.manifold_dimension(cell), cell.sizes.kappa
-    if r is None or theory.is_shared(cell):
+    if r is None or theory.is_shared(cell) or not theory.has_gamma(cell):
         return None
     if not theory.has_full_kl(cell):
         return "with a weight on the KL other than 1 (outside the theorems), AD as with 1"
