@@ -119,3 +119,13 @@ def test_no_theorem_expects_a_number_of_a_model_whose_prior_is_its_encoder(tiny)
     # Of a point, given those before it; no point tells any of its own coordinates.
     assert theory.manifold_dimension(shared) == 2
     assert theory.told_dimensions(shared) == 0
+
+
+def test_theorems_are_of_decoders_with_a_variance(tiny):
+    """An LMGAE is to find r latents too, but no theorem of CVAE-dims says so."""
+    grid = {"kappa": (6,), "d": (9,), "r": (4,)}
+    (cell,) = make_cells(tiny(grid, method="lmgae", optimiser="rmsprop", batch_size=40))
+    (vae,) = make_cells(tiny(grid))
+    assert [theory.has_gamma(each) for each in (cell, vae)] == [False, True]
+    assert [theory.in_theorem(each) for each in (cell, vae)] == [False, True]
+    assert [theory.expected_ad(each) for each in (cell, vae)] == [4, 4]
