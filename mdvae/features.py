@@ -37,9 +37,9 @@ from mdvae.data.image_files import Images
 from mdvae.data.image_sources import NAMED, load
 from mdvae.engine.progress import Progress
 from mdvae.networks import classifier
-from mdvae.networks.inception_files import convert_inception
-from mdvae.networks.weight_files import write_weights
 from mdvae.settings.fields import ConfigError, unusable
+from mdvae.store.inception_files import convert_inception
+from mdvae.store.weight_files import Weights, write_weights
 
 BATCH = 128
 # Of Adam, falling to 0 along a cosine.
@@ -185,7 +185,7 @@ def _train(options: Options) -> None:
         "epochs": options.epochs,
         "seed": options.seed,
     }
-    write_weights(options.out, classifier.to_weights(params, about))
+    write_weights(options.out, Weights(classifier.to_arrays(params), about))
     print(f"accuracy on {len(held.x):,} test images of {options.train}: {100 * found:.2f} %")
     print(f"weights: {options.out}")
 

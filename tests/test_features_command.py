@@ -11,9 +11,9 @@ from mdvae.data import image_sources
 from mdvae.data.image_files import Images
 from mdvae.networks import classifier
 from mdvae.networks.convolutions import by_compiler
-from mdvae.networks.features import classifier_extractor
-from mdvae.networks.weight_files import Weights
 from mdvae.settings.fields import ConfigError
+from mdvae.store.extractors import classifier_extractor, read_classifier
+from mdvae.store.weight_files import Weights
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_small_training(few, tmp_path, capsys):
     with by_compiler():  # whose convolutions are compiled in half the time
         assert features.main(command) == 0
     said = capsys.readouterr().out
-    params, about = classifier.read_classifier(out, "--out")
+    params, about = read_classifier(out, "--out")
     held = few("mnist_sample", "", "eval")
     scores = jax.jit(classifier.logits)(params, held.x.astype(np.float32) / np.float32(255.0))
     right = np.mean(np.asarray(scores).argmax(axis=1) == held.y)

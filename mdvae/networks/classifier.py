@@ -8,7 +8,6 @@ Batches hold images as [n, height, width, channels]. Inside they are in blocks; 
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -20,7 +19,6 @@ import numpy as np
 from mdvae.networks.convolutions import flatten, to_blocks
 from mdvae.networks.images import Conv
 from mdvae.networks.layers import Linear
-from mdvae.networks.weight_files import Weights, read_weights
 
 Params = Mapping[str, Any]
 # Height, width and channels of an image.
@@ -64,24 +62,19 @@ def _apply(params: Params, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return made
 
 
-def to_weights(params: Params, about: dict[str, Any]) -> Weights:
-    """Params as a file of weights has them; `about` says where they come from."""
+def to_arrays(params: Params) -> dict[str, np.ndarray]:
+    """Params as float32 arrays by name, as a file has them."""
     flat = flax.traverse_util.flatten_dict(params, sep=".")
-    return Weights({name: np.asarray(array) for name, array in flat.items()}, about)
+    return {name: np.asarray(array) for name, array in flat.items()}
 
 
-def read_classifier(path: Path, field: str) -> tuple[Params, dict[str, Any]]:
-    """The params in a file that `python -m mdvae.features --train` has written, and their origin.
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> Params:
+    """The inverse of `to_arrays`."""
+    return flax.traverse_util.unflatten_dict(dict(arrays), sep=".")
 
-    Args:
-        field: what the user calls the file.
 
-    Raises:
-        ConfigError: one line on what is wrong with the file.
-    """
+def shapes() -> dict[str, tuple[int, ...]]:
+    """The shapes of what `to_arrays` gives, by name."""
     made: Any = jax.eval_shape(init, jax.random.key(0))
     flat: dict[str, Any] = flax.traverse_util.flatten_dict(made, sep=".")
-    shapes = {name: array.shape for name, array in flat.items()}
-    right = "give a file that `python -m mdvae.features --train` has written"
-    weights = read_weights(path, shapes, field, right)
-    return flax.traverse_util.unflatten_dict(weights.arrays, sep="."), weights.about
+    return {name: array.shape for name, array in flat.items()}

@@ -1,33 +1,28 @@
 """Features of images, on which distances between distributions of images are taken.
 
-FCD is taken on those of a classifier of the data set itself, which come with this package for two
-data sets. FID is taken on those of Inception, whose weights the user gives. Neither number can be
-compared with the other.
+FCD is taken on those of a classifier of the data set itself, FID on those of Inception. Neither
+number can be compared with the other. Weights are opened by `store.extractors`.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from mdvae.networks import classifier, inception
 from mdvae.networks.image_batches import by_batches, check_images
-from mdvae.networks.inception_files import inception_features, load_inception
 from mdvae.settings.fields import unusable
 
 FCD, FID = "FCD", "FID"
-WEIGHTS = Path(__file__).parent / "weights"
-# The classifier that came with this package, by the name of a data set.
-SHIPPED = {
-    "mnist": "classifier_mnist.npz",
-    "mnist_sample": "classifier_mnist.npz",
-    "fashion_mnist": "classifier_fashion_mnist.npz",
-    "fashion_sample": "classifier_fashion_mnist.npz",
-}
-# Images that are given to a classifier together.
+# Images that are given to a classifier together, and to Inception.
 BATCH = 512
+INCEPTION_BATCH, INCEPTION_BATCH_CPU = 64, 4
+
+
+# Apart, so that images of another size compile the scaling alone; and so that the network is
+# compiled for the probe of a file and for all images at once.
+_scale, _network = jax.jit(inception.prepared), jax.jit(inception.pool3)
 
 
 class Extractor(NamedTuple):
@@ -45,22 +40,9 @@ class Extractor(NamedTuple):
     features: Callable[[np.ndarray], np.ndarray]
 
 
-def classifier_extractor(dataset: str, path: str = "") -> Extractor:
-    """The features of FCD, from the last hidden layer of a classifier of a data set.
-
-    Args:
-        dataset: its name in `data.image_sources`.
-        path: of a classifier that `python -m mdvae.features --train` has written, in the place of
-            the one that came with this package; the name of the data set then does not matter.
-
-    Raises:
-        ConfigError: where there is no classifier, or the file cannot be used.
-    """
-    if not path and dataset not in SHIPPED:
-        right = f"one of {', '.join(SHIPPED)}, of which there are classifiers"
-        raise unusable("data.dataset", dataset, right)
-    file = Path(path) if path else WEIGHTS / SHIPPED[dataset]
-    params = jax.device_put(classifier.read_classifier(file, "classifier")[0])
+def of_classifier(params: classifier.Params) -> Extractor:
+    """The features of FCD, from the last hidden layer of a classifier of a data set."""
+    params = jax.device_put(params)
     compiled = jax.jit(classifier.features)
 
     def features(images: np.ndarray) -> np.ndarray:
@@ -73,17 +55,23 @@ def classifier_extractor(dataset: str, path: str = "") -> Extractor:
     return Extractor(FCD, classifier.WIDTH, features)
 
 
-def inception_extractor(path: str, field: str = "--inception") -> Extractor:
+def inception_features(weights: Mapping[str, Any], images: np.ndarray) -> np.ndarray:
+    """The features [n, 2048] of checked images [n, height, width, 1 or 3], float32.
+
+    Args:
+        weights: as `inception.pool3` takes them.
+    """
+    batch = INCEPTION_BATCH_CPU if jax.default_backend() == "cpu" else INCEPTION_BATCH
+    return by_batches(lambda x: _network(weights, _scale(x)), images, batch, inception.WIDTH)
+
+
+def of_inception(weights: Mapping[str, Any]) -> Extractor:
     """The features of the FID; images of any size, grey or of three colours.
 
     Args:
-        path: of PyTorch's weights, or of the .npz file made of them; see `inception_files`.
-        field: what the user calls the file.
-
-    Raises:
-        ConfigError: where the file cannot be used, or its features are not what they must be.
+        weights: as `inception.pool3` takes them.
     """
-    weights = jax.device_put(load_inception(Path(path), field).weights)
+    weights = jax.device_put(weights)
 
     def features(images: np.ndarray) -> np.ndarray:
         check_images(images)

@@ -19,15 +19,11 @@ import numpy as np
 
 from mdvae.analysis.distances import energy_distance, kid, mmd, precision_recall
 from mdvae.analysis.frechet import Distance, frechet_interval
-from mdvae.networks.features import (
-    Extractor,
-    classifier_extractor,
-    inception_extractor,
-    stretched,
-)
+from mdvae.networks.features import Extractor, stretched
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.registry import DATA
 from mdvae.stages.pipeline import Stages, load_stages
+from mdvae.store.extractors import classifier_extractor, inception_extractor
 from mdvae.store.rundir import Row, read_csv, write_csv
 
 GENERATED, SINGULAR = "generated.csv", "singular_values.csv"

@@ -1,1 +1,1 @@
-"""Run directories: their files, their checkpoints, and opening one in a notebook."""
+"""Files: run directories, their checkpoints, opening one in a notebook; and weights of features."""

@@ -1,4 +1,4 @@
-"""Features of images: the shipped classifiers, what extractors take, and what they refuse."""
+"""Features of images: the classifier, what extractors give, and images that they refuse."""
 
 import jax
 import jax.numpy as jnp
@@ -7,17 +7,19 @@ import pytest
 from jax import lax
 
 from mdvae.data.image_sources import load
-from mdvae.networks import classifier
-from mdvae.networks import features as extractors
-from mdvae.networks.features import SHIPPED, WEIGHTS, classifier_extractor, stretched
+from mdvae.networks import classifier, features
+from mdvae.networks.features import of_classifier, stretched
 from mdvae.settings.fields import ConfigError
-
-SAMPLES = {"mnist_sample": 0.98, "fashion_sample": 0.85}
 
 
 @pytest.fixture(scope="module")
-def extractor():
-    return classifier_extractor("mnist_sample")
+def params():
+    return jax.jit(classifier.init)(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def extractor(params):
+    return of_classifier(params)
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +48,10 @@ def reference(params, x):
     return h, h @ output["kernel"] + output["bias"][None]
 
 
-LOGITS, REFERENCE = jax.jit(classifier.logits), jax.jit(reference)
-
-
 @pytest.mark.usefixtures("quick_compilation")
-def test_classifier_is_what_it_says():
-    params = jax.jit(classifier.init)(jax.random.key(0))
+def test_classifier_is_what_it_says(params):
     x = np.random.default_rng(0).uniform(size=(3, 28, 28, 1)).astype(np.float32)
-    h, scores = REFERENCE(params, x)
+    h, scores = jax.jit(reference)(params, x)
     assert h.shape == (3, 64)
     assert scores.shape == (3, 10)
 
@@ -66,47 +64,12 @@ def test_classifier_is_what_it_says():
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 89_802
 
 
-@pytest.mark.parametrize("dataset", SAMPLES)
-def test_shipped_classifiers_tell_classes_apart(dataset):
-    held = load(dataset, "", "eval")
-    assert held.y is not None
-    params, about = classifier.read_classifier(WEIGHTS / SHIPPED[dataset], "classifier")
-    found = LOGITS(params, held.x.astype(np.float32) / np.float32(255.0))
-    right = np.mean(np.asarray(found).argmax(axis=1) == held.y)
-    assert right >= SAMPLES[dataset]
-    # 400 of the 10,000 images of which the accuracy is stated: within four standard deviations.
-    stated = about["accuracy"]
-    assert abs(right - stated) < 4.0 * np.sqrt(stated * (1.0 - stated) / 400)
-
-
-def test_shipped_files_are_small_and_described():
-    text = (WEIGHTS / "README.md").read_text()
-    for name, least in (("mnist", 0.99), ("fashion_mnist", 0.90)):
-        path = WEIGHTS / f"classifier_{name}.npz"
-        about = classifier.read_classifier(path, "classifier")[1]
-        assert path.stat().st_size < 500_000
-        assert about["dataset"] == name
-        assert about["test_images"] == 10_000
-        assert about["accuracy"] >= least
-        line = next(line for line in text.splitlines() if path.name in line)
-        assert f"{100 * about['accuracy']:.2f} %" in line
-
-
-def test_names_of_data_sets_and_their_classifiers(digits):
-    assert classifier_extractor("mnist")[:2] == ("FCD", 64)
-    clothes = classifier_extractor("fashion_sample").features(digits[:5])
-    np.testing.assert_array_equal(
-        clothes, classifier_extractor("fashion_mnist").features(digits[:5])
-    )
-    assert np.abs(clothes - classifier_extractor("mnist").features(digits[:5])).max() > 0.1
-
-
-def test_features_are_those_of_the_reference(extractor, digits):
-    params = classifier.read_classifier(WEIGHTS / SHIPPED["mnist"], "classifier")[0]
+def test_features_are_those_of_the_reference(params, extractor, digits):
+    assert extractor[:2] == ("FCD", 64)
     found = extractor.features(digits)
     assert found.shape == (400, 64)
     assert found.dtype == np.float32
-    expected = REFERENCE(params, digits.astype(np.float32) / np.float32(255.0))[0]
+    expected = jax.jit(reference)(params, digits.astype(np.float32) / np.float32(255.0))[0]
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -121,23 +84,23 @@ def test_uint8_and_floats_agree(extractor, digits, dtype):
 
 def test_batches_do_not_matter(extractor, digits, monkeypatch):
     whole = extractor.features(digits)
-    monkeypatch.setattr(extractors, "BATCH", 7)
+    monkeypatch.setattr(features, "BATCH", 7)
     np.testing.assert_allclose(extractor.features(digits[:20]), whole[:20], atol=1e-4)
     assert extractor.features(digits[:0]).shape == (0, 64)
 
 
-def test_one_program_for_any_number_of_images(digits, monkeypatch):
+def test_one_program_for_any_number_of_images(params, digits, monkeypatch):
     traced = []
 
-    def features(params, x):
+    def traced_features(params, x):
         traced.append(x.shape)
         return x[:, 0, 0] + jnp.zeros((1, classifier.WIDTH))
 
-    monkeypatch.setattr(classifier, "features", features)
-    extractor = classifier_extractor("mnist_sample")
+    monkeypatch.setattr(classifier, "features", traced_features)
+    extractor = of_classifier(params)
     for n in (1, 3, 400):
         assert extractor.features(digits[:n]).shape == (n, 64)
-    assert traced == [(extractors.BATCH, 28, 28, 1)]
+    assert traced == [(features.BATCH, 28, 28, 1)]
 
 
 def test_stretched():
@@ -152,12 +115,6 @@ def test_stretched():
     assert np.all(made[2] == 0.0)
     bytes_ = np.uint8([10, 20, 15, 30]).reshape(1, 2, 2, 1)
     assert stretched(bytes_).ravel().tolist() == [0.0, 0.5, 0.25, 1.0]
-
-
-def test_data_sets_without_a_classifier():
-    text = said(classifier_extractor, "cifar10")
-    assert text.startswith("data.dataset: 'cifar10' is not usable; it must be one of mnist, ")
-    assert "fashion_sample" in text
 
 
 @pytest.mark.parametrize(
@@ -177,15 +134,3 @@ def test_data_sets_without_a_classifier():
 )
 def test_images_that_cannot_be_used(extractor, images, words):
     assert words in said(extractor.features, images)
-
-
-def test_a_classifier_of_the_users_own(tmp_path, digits):
-    assert "does not exist; give a file that" in said(
-        classifier_extractor, "", str(tmp_path / "none.npz")
-    )
-    copy = tmp_path / "own.npz"
-    copy.write_bytes((WEIGHTS / SHIPPED["mnist"]).read_bytes())
-    np.testing.assert_array_equal(
-        classifier_extractor("whatever", str(copy)).features(digits[:3]),
-        classifier_extractor("mnist").features(digits[:3]),
-    )

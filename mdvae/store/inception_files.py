@@ -11,15 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from mdvae.data.files import refusal, unreadable
-from mdvae.networks.image_batches import by_batches
-from mdvae.networks.inception import CONVOLUTIONS, WIDTH, pool3, prepared, shapes
+from mdvae.networks.features import inception_features
+from mdvae.networks.inception import CONVOLUTIONS, WIDTH, shapes
 from mdvae.networks.inception_torch import EPSILON, torch_features
-from mdvae.networks.weight_files import Weights, read_weights
 from mdvae.settings.fields import ConfigError
+from mdvae.store.weight_files import Weights, read_weights
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 # Of its SHA-256, the first eight digits, as PyTorch's files have them in their names.
@@ -28,14 +27,7 @@ PROBE = "probe"
 # By how much features may differ from the probe, as a fraction of its largest.
 TOLERANCE = 1e-3
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
-# Images that are given to the network together.
-BATCH, BATCH_CPU = 64, 4
 RIGHT = f"give {FILE}, or what `python -m mdvae.features --inception` has made of it"
-
-
-# Apart, so that images of another size compile the scaling alone; and so that the network is
-# compiled for the probe and for all images at once.
-_scale, _network = jax.jit(prepared), jax.jit(pool3)
 
 
 class Inception(NamedTuple):
@@ -121,15 +113,8 @@ def _from_torch(path: Path, field: str) -> Inception:
     return Inception(weights, torch_features(state, probe_image())[0])
 
 
-def inception_features(weights: Mapping[str, Any], images: np.ndarray) -> np.ndarray:
-    """The features [n, WIDTH] of checked images [n, height, width, 1 or 3], float32."""
-    batch = BATCH_CPU if jax.default_backend() == "cpu" else BATCH
-    return by_batches(lambda x: _network(weights, _scale(x)), images, batch, WIDTH)
-
-
 def difference(found: Inception) -> float:
     """By how much JAX's features of the image of the probe differ, as a fraction of its largest."""
-
     own = inception_features(found.weights, probe_image())[0]
     largest = np.max(np.abs(found.probe))
     # Features that are all zero would tell nothing.

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from mdvae.networks.weight_files import Weights, read_weights, write_weights
 from mdvae.settings.fields import ConfigError
+from mdvae.store.weight_files import Weights, read_weights, write_weights
 
 SHAPES = {"layer.kernel": (3, 2), "layer.bias": (2,)}
 ARRAYS = {
