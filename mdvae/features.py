@@ -20,38 +20,21 @@ if __name__ == "__main__":  # before the imports below, which last for seconds
 
     interrupts.end_in_one_line()
 
-import functools
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 from absl import flags
 
 from mdvae import cli
-from mdvae.data.image_files import Images
-from mdvae.data.image_sources import NAMED, load
+from mdvae.data.image_sources import load
+from mdvae.engine.classifier import DATASETS, classifier_weights, steps_of
 from mdvae.engine.progress import Progress
-from mdvae.networks import classifier
 from mdvae.settings.fields import ConfigError, unusable
 from mdvae.store.inception_files import convert_inception
-from mdvae.store.weight_files import Weights, write_weights
+from mdvae.store.weight_files import write_weights
 
-BATCH = 128
-# Of Adam, falling to 0 along a cosine.
-LEARNING_RATE = 2e-3
-# Pixels by which training images are moved at most, up, down and to the sides.
-SHIFT = 2
 SEEDS_END = 2**32
-DATASETS = tuple(
-    name
-    for name, known in NAMED.items()
-    if known.shape == classifier.SHAPE and known.classes == classifier.CLASSES
-)
 
 
 class Options(NamedTuple):
@@ -105,88 +88,25 @@ def parse(argv: Sequence[str]) -> Options | None:
     return Options(train, inception, Path(out), epochs, seed)
 
 
-def shifted(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Images [n, height, width, channels], each moved by up to SHIFT pixels; zeros come in."""
-    n, height, width, _ = x.shape
-    padded = np.pad(x, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)))
-    rows, columns = rng.integers(0, 2 * SHIFT + 1, (2, n, 1))
-    rows, columns = rows + np.arange(height), columns + np.arange(width)
-    return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
-
-
-def batches(images: Images, epochs: int, rng: np.random.Generator) -> Iterator[Images]:
-    """Batches of shifted images in a new order each epoch, of which the last few are left out."""
-    assert images.y is not None
-    for _ in range(epochs):
-        order = rng.permutation(len(images.x))
-        for first in range(0, len(order) - BATCH + 1, BATCH):
-            chosen = order[first : first + BATCH]
-            yield Images(shifted(images.x[chosen], rng), images.y[chosen])
-
-
-def train_classifier(images: Images, epochs: int, seed: int) -> classifier.Params:
-    """Params of the classifier trained on images of uint8 with labels; shows its progress."""
-    steps = epochs * (len(images.x) // BATCH)
-    optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
-    params = jax.jit(classifier.init)(jax.random.key(seed))
-    state = optimiser.init(params)
-
-    def loss_of(params: classifier.Params, x: jax.Array, y: jax.Array) -> jax.Array:
-        scores = classifier.logits(params, x.astype(jnp.float32) / 255.0)
-        return optax.softmax_cross_entropy_with_integer_labels(scores, y).mean()
-
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(params: Any, state: Any, x: jax.Array, y: jax.Array) -> Any:
-        loss, gradient = jax.value_and_grad(loss_of)(params, x, y)
-        # Optax mixes integer counts with floats on purpose; our own arithmetic stays strict.
-        with jax.numpy_dtype_promotion("standard"):
-            change, state = optimiser.update(gradient, state, params)
-        return optax.apply_updates(params, change), state, loss
-
-    progress = Progress("classifier", steps, 0)
-    for batch in batches(images, epochs, np.random.default_rng(seed)):
-        assert batch.y is not None
-        params, state, loss = step(params, state, batch.x, batch.y.astype(np.int32))
-        progress.update(1, f"loss {float(loss):.3f}")
-    progress.close()
-    return params
-
-
-def accuracy(params: classifier.Params, images: Images) -> float:
-    """The fraction of images of uint8 that are given their class."""
-    assert images.y is not None
-    logits = jax.jit(classifier.logits)
-    right = 0
-    for first in range(0, len(images.x), 500):
-        some = images.x[first : first + 500].astype(np.float32) / np.float32(255.0)
-        guessed = np.asarray(logits(params, some)).argmax(axis=1)
-        right += int(np.sum(guessed == images.y[first : first + 500]))
-    return right / len(images.x)
-
-
-def content_of(images: np.ndarray) -> str:
-    """A hash of the shape and of the values of images of uint8."""
-    digest = hashlib.sha256(f"{images.shape}".encode())
-    digest.update(np.ascontiguousarray(images).data)
-    return f"sha256:{digest.hexdigest()[:32]}"
-
-
 def _train(options: Options) -> None:
     """Trains, measures and writes a classifier."""
     images, held = (load(options.train, "", split) for split in ("train", "eval"))
-    params = train_classifier(images, options.epochs, options.seed)
-    found = accuracy(params, held)
-    about = {
-        "what": "classifier",
-        "dataset": options.train,
-        "accuracy": found,
-        "test_images": len(held.x),
-        "training_images": content_of(images.x),
-        "epochs": options.epochs,
-        "seed": options.seed,
-    }
-    write_weights(options.out, Weights(classifier.to_arrays(params), about))
-    print(f"accuracy on {len(held.x):,} test images of {options.train}: {100 * found:.2f} %")
+    progress = Progress("classifier", steps_of(images, options.epochs), 0)
+    weights = classifier_weights(
+        options.train, images, held, options.epochs, options.seed, progress.update
+    )
+    progress.close()
+    write_weights(options.out, weights)
+    right = 100 * weights.about["accuracy"]
+    print(f"accuracy on {len(held.x):,} test images of {options.train}: {right:.2f} %")
+    print(f"weights: {options.out}")
+
+
+def _convert(options: Options) -> None:
+    """Converts and writes the weights of Inception."""
+    weights, difference = convert_inception(Path(options.inception), "--inception")
+    write_weights(options.out, weights)
+    print(f"features by JAX and by PyTorch differ by {difference:.1e} of the largest at most")
     print(f"weights: {options.out}")
 
 
@@ -197,11 +117,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if options.train:
         _train(options)
-        return 0
-    weights, difference = convert_inception(Path(options.inception), "--inception")
-    write_weights(options.out, weights)
-    print(f"features by JAX and by PyTorch differ by {difference:.1e} of the largest at most")
-    print(f"weights: {options.out}")
+    else:
+        _convert(options)
     return 0
 
 

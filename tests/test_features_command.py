@@ -9,6 +9,7 @@ import pytest
 from mdvae import cli, features
 from mdvae.data import image_sources
 from mdvae.data.image_files import Images
+from mdvae.engine import classifier as training
 from mdvae.networks import classifier
 from mdvae.networks.convolutions import by_compiler
 from mdvae.settings.fields import ConfigError
@@ -28,7 +29,7 @@ def few(monkeypatch):
         return Images(x[::9][:n], y[::9][:n])
 
     monkeypatch.setattr(features, "load", load)
-    monkeypatch.setattr(features, "BATCH", 16)
+    monkeypatch.setattr(training, "BATCH", 16)
     return load
 
 
@@ -48,7 +49,7 @@ def test_a_small_training(few, tmp_path, capsys):
         "dataset": "mnist_sample",
         "accuracy": right,
         "test_images": 20,
-        "training_images": features.content_of(few("mnist_sample", "", "train").x),
+        "training_images": training.content_of(few("mnist_sample", "", "train").x),
         "epochs": 2,
         "seed": 3,
     }
@@ -56,44 +57,6 @@ def test_a_small_training(few, tmp_path, capsys):
     assert f"weights: {out}" in said
     assert "step 4/4" in said
     assert classifier_extractor("", str(out)).features(held.x).shape == (20, 64)
-
-
-def test_batches_hold_each_image_once_in_an_epoch():
-    n = 2 * features.BATCH + 5
-    x = np.zeros((n, 9, 9, 1), np.uint8)
-    x[:, 4, 4, 0] = 1 + np.arange(n) % 200
-    y = np.arange(n)
-    orders = []
-    found = list(features.batches(Images(x, y), 2, np.random.default_rng(0)))
-    assert [len(batch.x) for batch in found] == [features.BATCH] * 4
-    for epoch in (found[:2], found[2:]):
-        labels = np.concatenate([batch.y for batch in epoch])
-        assert len(np.unique(labels)) == 2 * features.BATCH
-        pixels = np.concatenate([batch.x.max(axis=(1, 2, 3)) for batch in epoch])
-        np.testing.assert_array_equal(pixels, 1 + labels % 200)
-        orders.append(labels.tolist())
-    assert orders[0] != orders[1]
-
-
-def test_shifts_are_by_two_pixels_at_most_and_bring_zeros_in():
-    x = np.zeros((500, 9, 8, 1), np.uint8)
-    x[:, 3, 4] = 7
-    moved = features.shifted(x, np.random.default_rng(0))
-    assert np.all(moved.sum(axis=(1, 2, 3)) == 7)
-    _, rows, columns, _ = np.nonzero(moved)
-    assert set(rows - 3) == set(columns - 4) == {-2, -1, 0, 1, 2}
-    assert np.corrcoef(rows, columns)[0, 1] < 0.15
-    corner = np.ones((100, 5, 5, 1), np.uint8)
-    assert set(np.unique(features.shifted(corner, np.random.default_rng(1)).sum(axis=(1, 2)))) == {
-        a * b for a in (3, 4, 5) for b in (3, 4, 5)
-    }
-
-
-def test_a_hash_of_images():
-    x = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
-    assert features.content_of(x) == features.content_of(x.copy())
-    assert features.content_of(x) != features.content_of(x.reshape(3, 4, 1, 1))
-    assert features.content_of(x) != features.content_of(x[::-1])
 
 
 def test_conversion_writes_what_it_is_given(tmp_path, monkeypatch, capsys):
