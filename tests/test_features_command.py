@@ -8,6 +8,7 @@ import pytest
 
 from mdvae import cli, features
 from mdvae.data import image_sources
+from mdvae.data.files import content_of
 from mdvae.data.image_files import Images
 from mdvae.engine import classifier as training
 from mdvae.networks import classifier
@@ -49,7 +50,7 @@ def test_a_small_training(few, tmp_path, capsys):
         "dataset": "mnist_sample",
         "accuracy": right,
         "test_images": 20,
-        "training_images": training.content_of(few("mnist_sample", "", "train").x),
+        "training_images": content_of(few("mnist_sample", "", "train").x.reshape(40, -1)),
         "epochs": 2,
         "seed": 3,
     }

@@ -1,7 +1,6 @@
 """Training of the classifier whose features images are compared by; see `networks.classifier`."""
 
 import functools
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from mdvae.data.files import content_of
 from mdvae.data.image_files import Images
 from mdvae.data.image_sources import NAMED
 from mdvae.networks import classifier
@@ -99,13 +99,6 @@ def accuracy(params: classifier.Params, images: Images) -> float:
     return right / len(images.x)
 
 
-def content_of(images: np.ndarray) -> str:
-    """A hash of the shape and of the values of images of uint8."""
-    digest = hashlib.sha256(f"{images.shape}".encode())
-    digest.update(np.ascontiguousarray(images).data)
-    return f"sha256:{digest.hexdigest()[:32]}"
-
-
 def classifier_weights(
     dataset: str,
     images: Images,
@@ -128,7 +121,7 @@ def classifier_weights(
         "dataset": dataset,
         "accuracy": accuracy(params, held),
         "test_images": len(held.x),
-        "training_images": content_of(images.x),
+        "training_images": content_of(images.x.reshape(len(images.x), -1)),
         "epochs": epochs,
         "seed": seed,
     }

@@ -35,10 +35,3 @@ def test_shifts_are_by_two_pixels_at_most_and_bring_zeros_in():
     assert set(np.unique(training.shifted(corner, np.random.default_rng(1)).sum(axis=(1, 2)))) == {
         a * b for a in (3, 4, 5) for b in (3, 4, 5)
     }
-
-
-def test_a_hash_of_images():
-    x = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
-    assert training.content_of(x) == training.content_of(x.copy())
-    assert training.content_of(x) != training.content_of(x.reshape(3, 4, 1, 1))
-    assert training.content_of(x) != training.content_of(x[::-1])
