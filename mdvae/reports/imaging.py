@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mdvae.analysis.jacobian import codes
 from mdvae.reports.base import View
 from mdvae.settings.grid import Cell
 from mdvae.store.models import Model
@@ -21,6 +22,20 @@ class Shown(NamedTuple):
     cell: Cell
     seed: int
     model: Model
+
+
+class Directions(NamedTuple):
+    """Directions of the latent space at the code of one image.
+
+    Attributes:
+        code: [kappa], the mean of q(z | x) of the image.
+        ratios: [kappa], encoder over prior variance along each direction, ascending.
+        steps: [kappa, kappa], a row per direction: one standard deviation of the prior along it.
+    """
+
+    code: np.ndarray
+    ratios: np.ndarray
+    steps: np.ndarray
 
 
 def is_of_images(cell: Cell) -> bool:
@@ -62,3 +77,42 @@ def balanced(labels: np.ndarray, n: int) -> np.ndarray:
     rank = np.array([np.sum(labels[:i] == label) for i, label in enumerate(labels)])
     first = np.lexsort((labels, rank))[:n]
     return first[np.lexsort((rank[first], labels[first]))]
+
+
+def directions(model: Model, x: np.ndarray, c: np.ndarray | None = None) -> Directions:
+    """The axes of z, or the eigenvectors of a full covariance, at the code of the first image.
+
+    Args:
+        x: [n, height, width, channels], images over which the covariance is a mean.
+        c: [n, c], what the model is told of them; None of a VAE.
+    """
+    found = codes(model, x, c)
+    mean_KK = found.covariance.mean(axis=0)
+    if model.cell.value("covariance") == "full":
+        ratios, directions_KK = np.linalg.eigh(mean_KK)
+    else:
+        ratios, directions_KK = np.diagonal(mean_KK), np.eye(len(mean_KK))
+    order = np.argsort(ratios)
+    # Columns of the matrix are directions, in units of the prior.
+    steps_KK = found.scale[0] * directions_KK[:, order].T
+    return Directions(found.mean[0], ratios[order], steps_KK)
+
+
+def moved_along(
+    model: Model,
+    found: Directions,
+    rows: np.ndarray,
+    moves: np.ndarray,
+    c: np.ndarray | None = None,
+) -> np.ndarray:
+    """Images decoded from a code that is moved, [rows, moves, height, width, channels].
+
+    Args:
+        rows: places of directions.
+        moves: [moves], along each of them, in standard deviations of the prior.
+        c: [c], what the model is told; None of a VAE.
+    """
+    away_RSK = moves[None, :, None] * found.steps[rows][:, None]
+    z = (found.code + away_RSK).reshape(-1, len(found.code))
+    images = model.decode(z, None if c is None else np.repeat(c[None], len(z), axis=0))
+    return images.reshape(len(rows), len(moves), *images.shape[1:])

@@ -1,6 +1,7 @@
 """Reports on runs of images: what they draw of a tiny trained run, and say of invented ones."""
 
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from invented import invented_run
 from runs import run_report, run_sweep
 
 import mdvae
+from mdvae.analysis.jacobian import Codes
 from mdvae.analysis.summary import published_rows
 from mdvae.networks.convolutions import by_compiler
 from mdvae.reports.base import View
-from mdvae.reports.imaging import balanced, chosen, evaluated
+from mdvae.reports.imaging import balanced, chosen, directions, evaluated, moved_along
 from mdvae.reports.mosaics import GAP, mosaic
 from mdvae.reports.sections.growth import counts_while_training, steps_of_epoch
 from mdvae.reports.sections.images import SECTION, _rows_of, image_variances, traverse
@@ -228,3 +230,27 @@ def test_the_published_spectrum_stands_beside_ours(tmp_path, quick_figures):
     assert "has 12 active, ratios 2.44e-4 to 6.13e-3; the others 0.926 to 0.986" in line
     assert "ours (2 seeds) have 1 active" in line
     assert (path / "figures" / "published_spectrum.png").exists()
+
+
+def test_directions_of_a_full_covariance_are_eigenvectors_of_its_mean(monkeypatch):
+    """In units of the prior at the first image, whose scale then stretches each of them."""
+    rng = np.random.default_rng(0)
+    covariance = np.stack([factor @ factor.T for factor in rng.normal(size=(5, 4, 4))])
+    found = Codes(rng.normal(size=(5, 4)), covariance, rng.uniform(0.5, 2.0, (5, 4)))
+    monkeypatch.setattr("mdvae.reports.imaging.codes", lambda *_: found)
+    model = mock.Mock()
+    model.cell.value.side_effect = {"covariance": "full"}.get
+    made = directions(model, np.zeros((5, 2, 2, 1)))
+    np.testing.assert_array_equal(made.code, found.mean[0])
+    assert np.all(np.diff(made.ratios) > 0)
+    for ratio, step in zip(made.ratios, made.steps, strict=True):
+        unit = step / found.scale[0]
+        np.testing.assert_allclose(covariance.mean(axis=0) @ unit, ratio * unit, atol=1e-12)
+        assert np.linalg.norm(unit) == pytest.approx(1.0)
+
+    model.decode.side_effect = lambda z, c: z + (0.0 if c is None else c.sum(axis=1)[:, None])
+    images = moved_along(model, made, np.array([3, 1]), np.array([-1.0, 0.0, 2.0]))
+    assert images.shape == (2, 3, 4)
+    np.testing.assert_allclose(images[1, 2], found.mean[0] + 2.0 * made.steps[1])
+    told = moved_along(model, made, np.array([3]), np.array([0.0]), np.array([0.0, 1.0]))
+    np.testing.assert_allclose(told[0, 0], found.mean[0] + 1.0)

@@ -9,7 +9,16 @@ from mdvae.analysis.jacobian import codes
 from mdvae.networks.base import depends_on_others
 from mdvae.networks.convolutions import by_compiler
 from mdvae.reports.base import Picture, Section, View
-from mdvae.reports.imaging import IMAGES, Shown, balanced, chosen, evaluated, is_of_images
+from mdvae.reports.imaging import (
+    IMAGES,
+    Shown,
+    balanced,
+    chosen,
+    directions,
+    evaluated,
+    is_of_images,
+    moved_along,
+)
 from mdvae.reports.mosaics import INCHES_OF_IMAGE, columns_at, show
 from mdvae.reports.plotting import full_title
 from mdvae.reports.tables import number
@@ -110,23 +119,14 @@ def traverse(view: View, shown: Shown) -> Traversal:
     The ratios are of the mean covariance of `IMAGES` evaluation images.
     """
     x, c = evaluated(view, shown)
-    found = codes(shown.model, x, c)
-    mean_KK = found.covariance.mean(axis=0)
-    if shown.cell.value("covariance") == "full":
-        ratios, directions_KK = np.linalg.eigh(mean_KK)
-    else:
-        ratios, directions_KK = np.diagonal(mean_KK), np.eye(len(mean_KK))
-    order = np.argsort(ratios)
+    found = directions(shown.model, x, c)
     threshold = view.run.config.analysis.ad_threshold
-    rows = order[_rows_of(ratios[order], threshold)]
-    moves_S = np.linspace(-REACH, REACH, STEPS)
-    # Columns of the matrix are directions, in units of the prior.
-    away_RSK = moves_S[None, :, None] * (found.scale[0] * directions_KK[:, rows].T)[:, None]
-    z = (found.mean[0] + away_RSK).reshape(-1, len(mean_KK))
-    images = shown.model.decode(z, None if c is None else np.repeat(c[:1], len(z), axis=0))
-    active = ratios < threshold
+    rows = _rows_of(found.ratios, threshold)
+    moves = np.linspace(-REACH, REACH, STEPS)
+    images = moved_along(shown.model, found, rows, moves, None if c is None else c[0])
+    active = found.ratios < threshold
     left_out = int(active.sum() - active[rows].sum()), int((~active).sum() - (~active[rows]).sum())
-    return Traversal(ratios[rows], images.reshape(len(rows), STEPS, *images.shape[1:]), left_out)
+    return Traversal(found.ratios[rows], images, left_out)
 
 
 def image_variances(images: np.ndarray) -> np.ndarray:

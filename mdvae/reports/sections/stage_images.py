@@ -5,11 +5,18 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from mdvae.analysis.jacobian import codes
 from mdvae.networks.base import depends_on_others
 from mdvae.networks.convolutions import by_compiler
 from mdvae.reports.base import Picture, Section, View
-from mdvae.reports.imaging import CELLS, IMAGES, balanced, is_of_images, saved_seed
+from mdvae.reports.imaging import (
+    CELLS,
+    IMAGES,
+    balanced,
+    directions,
+    is_of_images,
+    moved_along,
+    saved_seed,
+)
 from mdvae.reports.mosaics import INCHES_OF_IMAGE, show
 from mdvae.reports.plotting import first_of, full_title
 from mdvae.reports.sections.images import image_variances
@@ -102,18 +109,11 @@ def moved_images(model: Model, x: np.ndarray, seed: int) -> Moved:
     Args:
         x: [n, height, width, channels], held-out images over which lambda_j is a mean.
     """
-    found = codes(model, x)
-    mean_KK = found.covariance.mean(axis=0)
-    if model.cell.value("covariance") == "full":
-        variances, directions_KK = np.linalg.eigh(mean_KK)
-    else:
-        variances, directions_KK = np.diagonal(mean_KK), np.eye(len(mean_KK))
-    order = np.argsort(variances)
-    rows = order[np.unique(np.linspace(0, len(order) - 1, LATENTS).round().astype(int))]
-    noise_N = np.random.default_rng(seed).standard_normal(MOVED)
-    away_RNK = noise_N[None, :, None] * (found.scale[0] * directions_KK[:, rows].T)[:, None]
-    images = model.decode((found.mean[0] + away_RNK).reshape(-1, len(mean_KK)))
-    return Moved(variances[rows], images.reshape(len(rows), MOVED, *images.shape[1:]))
+    found = directions(model, x)
+    ends = np.linspace(0, len(found.ratios) - 1, LATENTS)
+    rows = np.unique(ends.round().astype(int))
+    noise = np.random.default_rng(seed).standard_normal(MOVED)
+    return Moved(found.ratios[rows], moved_along(model, found, rows, noise))
 
 
 def _draw_moved(stages: Stages, pairs: list[Pair]) -> Figure:
