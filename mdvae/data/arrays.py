@@ -22,14 +22,13 @@ from mdvae.settings.fields import (
     ConfigError,
     Rule,
     Section,
-    fields_of,
     fixed,
     found,
+    has_found,
     is_number,
     one_of,
     whole,
 )
-from mdvae.settings.fields import FOUND as FOUND_ROLE
 from mdvae.settings.grid import LEAST_EVALUATED
 from mdvae.settings.registry import DATA
 
@@ -78,13 +77,7 @@ class Array(Section):
 
     def completed(self) -> "Array":
         """With what is found in the file; what a run directory has is taken as it is."""
-        names = [name for name, field in fields_of(self).items() if field.role == FOUND_ROLE]
-        given = [name for name in names if getattr(self, name) is not None]
-        if len(given) == len(names):
-            return self
-        if given:
-            raise ConfigError(f"data.{given[0]}: is found in the file; leave it out")
-        return self.looked_up()
+        return self if has_found(self, "data", "the file") else self.looked_up()
 
     def looked_up(self) -> "Array":
         """With what is found in the file."""

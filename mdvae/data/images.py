@@ -16,16 +16,15 @@ from mdvae.data.files import LEAST_ROWS
 from mdvae.data.image_files import Images as Read
 from mdvae.data.image_own import load_own, load_side
 from mdvae.data.image_sources import NAMED, load
-from mdvae.settings.fields import FOUND as FOUND_ROLE
 from mdvae.settings.fields import (
     TEXT,
     TRUTH,
     ConfigError,
     Rule,
     Section,
-    fields_of,
     fixed,
     found,
+    has_found,
     is_number,
     number,
     one_of,
@@ -89,12 +88,8 @@ class Images(Section):
 
     def completed(self) -> "Images":
         """With what is found in a user's own file; of named data sets it is known."""
-        names = [name for name, field in fields_of(self).items() if field.role == FOUND_ROLE]
-        given = [name for name in names if getattr(self, name) is not None]
-        if len(given) == len(names) and self.dataset == OWN_FILE:
+        if has_found(self, "data", "the file", may=self.dataset == OWN_FILE):
             return self
-        if given:
-            raise ConfigError(f"data.{given[0]}: is found in the file; leave it out")
         here = dataclasses.replace(self, dir=_absolute(self.dir), path=_absolute(self.path))
         if self.dataset != OWN_FILE:
             if self.path:

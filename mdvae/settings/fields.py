@@ -122,6 +122,24 @@ def fields_of(section: Any) -> dict[str, Field]:
     }
 
 
+def has_found(section: Section, path: str, where: str, may: bool = True) -> bool:
+    """Whether the fields of the role FOUND have their values, as in a run directory's config.
+
+    Args:
+        path: what the user calls the section.
+        where: they are found, such as "the file".
+        may: whether they may have values.
+
+    Raises:
+        ConfigError: where some of them have a value alone, which somebody has set.
+    """
+    names = [name for name, field in fields_of(section).items() if field.role == FOUND]
+    given = [name for name in names if getattr(section, name) is not None]
+    if given and not (may and given == names):
+        raise ConfigError(f"{path}.{given[0]}: is found in {where}; leave it out")
+    return bool(given)
+
+
 def plain(value: Any) -> Any:
     """The Python value that a list, a range, or a number or array of NumPy or JAX stands for."""
     if hasattr(type(value), "tolist"):

@@ -26,6 +26,7 @@ from mdvae.settings.fields import (
     fields_of,
     fixed,
     found,
+    has_found,
     number,
     whole,
 )
@@ -72,7 +73,7 @@ class Latents(Section):
 
     def completed(self) -> "Latents":
         """With what is found in the config of the first sweep."""
-        if self.first_config is not None:
+        if has_found(self, "data", "the first sweep"):
             return self
         if not self.first:
             raise ConfigError("data.first: missing; give the run directory of a first sweep")

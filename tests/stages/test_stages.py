@@ -177,6 +177,10 @@ def changed(**changes):
             r"stages\.second\.data\.cell: 'kappa9' is not a cell of .*; it must be one of kappa3",
         ),
         (
+            {"stages__second__data__first_config": "0"},
+            r"stages\.second\.data\.first_config: is found in the first sweep; leave it out",
+        ),
+        (
             {"stages__second__data__n_train": 2_000},
             r"stages\.second\.data\.n_train: 2000 is more than the first sweep has; .* 1000",
         ),
@@ -273,3 +277,17 @@ def test_a_folder_that_is_none_is_refused():
     config.data.first = str(Path(__file__).parent)
     with pytest.raises(ConfigError, match="not a run directory"):
         resolve(config)
+
+
+@pytest.mark.parametrize("field", ["first_config", "cells", "kappas", "trained", "evaluated"])
+def test_what_is_found_is_not_to_be_set(path, field):
+    config = default_config(data="latents")
+    config.data.first, config.data.cell = str(path), "kappa3-d6-r2"
+    config.networks.kappa = 3
+    complete = resolve(config)
+    config.data[field] = getattr(complete.data, field)
+    with pytest.raises(ConfigError) as caught:
+        resolve(config)
+    assert str(caught.value) == f"data.{field}: is found in the first sweep; leave it out"
+    # As a run directory has it, with all that was found, it is taken.
+    assert from_json(complete.to_json()) == complete
