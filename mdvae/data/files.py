@@ -73,6 +73,15 @@ def unreadable(
     return refusal(path, f"cannot be read ({words})", right, field)
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """When a file was changed last, in nanoseconds, and its bytes; (0, 0) where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_mtime_ns, facts.st_size
+
+
 def check_memory(path: Path, needed: int, what: str, field: str = "data.path") -> None:
     """Refuses a file that needs more bytes than are free; `what` there should be fewer of."""
     free = psutil.virtual_memory().available

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdvae.data.base import EPOCH, Batch, DataKind, DataSizes
+from mdvae.data.files import stamp
 from mdvae.data.keys import purpose_key
 from mdvae.settings.fields import (
     TEXT,
@@ -129,8 +130,8 @@ class Table(NamedTuple):
 
 
 @functools.lru_cache(maxsize=2)
-def _opened(path: str) -> LoadedRun:
-    """The first sweep, finished."""
+def _opened(path: str, changed: int, size: int) -> LoadedRun:
+    """The first sweep, finished; anew where its manifest was written since."""
     run = load_run(path)
     if run.manifest.get("status") != "done":
         raise ConfigError(f"data.first: {path} is not finished; train it first")
@@ -154,7 +155,7 @@ def first_of(settings: Latents, near: Path | None = None) -> LoadedRun:
         if (place / rundir.CONFIG).is_file() and (
             hash_of(rundir.read_config(place)) == settings.first_config
         ):
-            return _opened(str(place))
+            return _opened(str(place), *stamp(place / rundir.MANIFEST))
     raise ConfigError(
         f"data.first: {settings.first} is not there any more, or was trained anew; restore it, or"
         " begin another second stage"

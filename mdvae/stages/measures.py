@@ -19,6 +19,7 @@ import numpy as np
 
 from mdvae.analysis.distances import energy_distance, kid, mmd, precision_recall
 from mdvae.analysis.frechet import Distance, frechet_interval
+from mdvae.data.files import stamp
 from mdvae.networks.features import Extractor, stretched
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.registry import DATA
@@ -62,8 +63,8 @@ def sources_of(
 
 
 @functools.lru_cache(maxsize=4)
-def _extractors(dataset: str, inception: str) -> tuple[Extractor, ...]:
-    """The features of images of a data set that there are; it is said where there are none."""
+def _opened(dataset: str, inception: str, changed: int, size: int) -> tuple[Extractor, ...]:
+    """What `extractors` gives, as long as the weights of Inception are not changed."""
     found = []
     try:
         found.append(classifier_extractor(dataset))
@@ -73,6 +74,19 @@ def _extractors(dataset: str, inception: str) -> tuple[Extractor, ...]:
     if inception:
         found.append(inception_extractor(inception, "analysis.inception"))
     return tuple(found)
+
+
+def extractors(dataset: str, inception: str) -> tuple[Extractor, ...]:
+    """The features of images of a data set that there are; it is said where there are none.
+
+    Args:
+        inception: file with the weights of Inception; "" where there is none.
+
+    Raises:
+        ConfigError: where that cannot be used.
+    """
+    changed, size = stamp(Path(inception)) if inception else (0, 0)
+    return _opened(dataset, inception, changed, size)
 
 
 def _distances(
@@ -92,8 +106,8 @@ def measured(stages: Stages, cell: str, seed: int) -> list[Row]:
     """Distances of all sources of a run from held-out data, a row each."""
     settings: Any = stages.second.config.analysis
     own: Any = stages.pair(cell, seed).first.cell
-    extractors = _extractors(own.data.dataset, settings.inception) if own.sizes.shape else ()
-    if own.sizes.shape and not extractors:
+    taken = extractors(own.data.dataset, settings.inception) if own.sizes.shape else ()
+    if own.sizes.shape and not taken:
         return []
     reference, samples = sources_of(stages, cell, seed, settings.generated)
     generator = np.random.default_rng(seed)
@@ -108,7 +122,7 @@ def measured(stages: Stages, cell: str, seed: int) -> list[Row]:
             add(source, "energy distance", energy_distance(reference, x, DRAWS, generator))
             add(source, "MMD", mmd(reference, x, DRAWS, generator))
         return rows
-    for extractor in extractors:
+    for extractor in taken:
         real = extractor.features(reference)
         for source, x in samples.items():
             images = np.clip(x, 0.0, 1.0) if x.dtype != np.uint8 else x

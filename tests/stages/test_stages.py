@@ -1,6 +1,7 @@
 """Stages of a sweep: their configs, their data, what they generate, and that they go on."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,16 @@ from runs import CONFIGS, copy_of, finished_run, killed_at_checkpoint, run_repor
 
 from mdvae.cli import load_config
 from mdvae.data.keys import purpose_key
+from mdvae.networks.features import FID, Extractor
 from mdvae.settings.config import default_config, from_json, resolve
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import make_cells
 from mdvae.settings.registry import DATA
 from mdvae.stages import measures
-from mdvae.stages.latents import Latents, draw_latents, hash_of, latents_of
+from mdvae.stages.latents import Latents, draw_latents, first_of, hash_of, latents_of
 from mdvae.stages.pipeline import load_stages
 from mdvae.stages.plan import stage_config
-from mdvae.store.rundir import read_csv
+from mdvae.store.rundir import read_csv, read_manifest, write_manifest
 from mdvae.store.samples import batch_of
 
 STAGED = str(CONFIGS / "staged.py")
@@ -291,3 +293,33 @@ def test_what_is_found_is_not_to_be_set(path, field):
     assert str(caught.value) == f"data.{field}: is found in the first sweep; leave it out"
     # As a run directory has it, with all that was found, it is taken.
     assert from_json(complete.to_json()) == complete
+
+
+def test_weights_that_were_replaced_are_opened_again(tmp_path, monkeypatch):
+    """By their time or by their size; otherwise they are kept open."""
+    file, opened = tmp_path / "weights.npz", []
+
+    def extractor(path, field):
+        opened.append(Path(path).read_text())
+        return Extractor(FID, 1, lambda images: np.zeros((len(images), 1), np.float32))
+
+    monkeypatch.setattr(measures, "inception_extractor", extractor)
+    for text, changed in (("one", 5), ("one", 5), ("two", 6), ("three", 6), ("three", 6)):
+        file.write_text(text)
+        os.utime(file, ns=(0, changed))
+        assert [each.name for each in measures.extractors("none", str(file))] == [FID]
+    assert opened == ["one", "two", "three"]
+
+
+def test_a_first_sweep_that_was_written_anew_is_opened_again(tmp_path):
+    first = copy_of(STAGED, tmp_path / "run")
+    settings = load_stages(first / "second").second.config.data
+    settings = replace(settings, first=str(first))
+    run = first_of(settings)
+    assert first_of(settings) is run
+    manifest = read_manifest(first)
+    write_manifest(first, {**manifest, "note": "another"})
+    assert first_of(settings).manifest["note"] == "another"
+    write_manifest(first, {**manifest, "status": "interrupted"})
+    with pytest.raises(ConfigError, match=r"data\.first: .* is not finished; train it first"):
+        first_of(settings)
