@@ -40,6 +40,7 @@ from mdvae.settings.registry import ANALYSES
 from mdvae.stages.measures import MEASURED_WITH, measure
 from mdvae.stages.plan import LATENTS
 from mdvae.store import checkpoint, rundir
+from mdvae.store.inception_files import check_inception
 
 # Settings of the analysis that say only what results are compared with.
 NOT_COUNTED = {"published", *MEASURED_WITH}
@@ -105,6 +106,8 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(
                 f"--{name}: has no effect on {path}, which is no second stage; leave it out"
             )
+        if changes[path].get("inception"):
+            check_inception(Path(changes[path]["inception"]), "--inception")
     try:
         for path in paths:
             _report(path, cell, changes[path])

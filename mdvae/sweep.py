@@ -28,7 +28,6 @@ import contextlib
 import dataclasses
 import io
 import json
-import re
 import shlex
 import sys
 import tempfile
@@ -52,9 +51,9 @@ from mdvae.networks.base import out_of_reach
 from mdvae.reports.report import analyse_again, with_analysis, write_report
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
-from mdvae.settings.grid import make_cells, make_groups
+from mdvae.settings.grid import Group, make_cells, make_groups
 from mdvae.stages.measures import measure
-from mdvae.stages.plan import LATENTS, stages_of
+from mdvae.stages.plan import LATENTS, check_weights, stages_of
 from mdvae.store import checkpoint, rundir
 
 
@@ -101,7 +100,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         num_processes=int(values["num_processes"].value or 0),
         process_id=int(values["process_id"].value or 0),
     )
-    _check_cluster(cluster)
+    processes.check(cluster)
     return Arguments(
         config=config,
         workdir=Path(values["workdir"].value or f"runs/{config.name}"),
@@ -112,22 +111,9 @@ def parse(argv: Sequence[str]) -> Arguments:
     )
 
 
-def _check_cluster(cluster: Cluster) -> None:
-    n, i, host = cluster.num_processes, cluster.process_id, cluster.coordinator
-    if n < 1:
-        raise ConfigError(f"--num_processes: {n} is not usable; it must be 1 or more")
-    if not 0 <= i < n:
-        raise ConfigError(f"--process_id: {i} is not usable; it must be from 0 to {n - 1}")
-    if n > 1 and not host:
-        raise ConfigError("--coordinator: missing; give the host:port of process 0")
-    if host and not re.fullmatch(r"[^:]+:\d+", host):
-        raise ConfigError(f"--coordinator: {host!r} is not usable; it must be host:port")
-    if host and cluster.detect:
-        raise ConfigError("--coordinator: stands beside --distributed; give one of the two")
-
-
 def _open_directory(stack: contextlib.ExitStack, path: Path, config: SweepConfig) -> dict[str, Any]:
     """Locks a run directory; returns what is in it, as plain values."""
+    check_weights(config, path)
     rundir.make_directory(path)
     stack.enter_context(rundir.lock_directory(path))
     changed = rundir.claim_directory(path, config)
@@ -150,16 +136,14 @@ def run_sweep(arguments: Arguments) -> int:
     published_rows(config.analysis.published)
     with contextlib.ExitStack() as stack:
         set_up_cpu()
-        n_runs = len(cells) * config.seeds
         if arguments.dry_run:
-            devices = pick_devices(arguments.devices, n_runs)
-            print_plan(config, groups, make_jobs(config, groups, devices), devices)
-            return _plan_stages(arguments)
+            return _plan(arguments, groups)
         processes.join(arguments.cluster)
         if not processes.is_first():
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         opened = processes.on_first(lambda: _open_directory(stack, path, config))
         manifest = opened["manifest"]
+        n_runs = len(cells) * config.seeds
         devices = pick_devices(arguments.devices, n_runs)
         if manifest.get("status") == "done":
             print(f"{path}: finished; reporting")
@@ -203,15 +187,21 @@ def run_sweep(arguments: Arguments) -> int:
         return _end(arguments, opened["stages"])
 
 
-def _plan_stages(arguments: Arguments) -> int:
-    """Prints the plans of the stages of a sweep that need not be trained; returns the exit code."""
+def _plan(arguments: Arguments, groups: Sequence[Group]) -> int:
+    """Prints the plans of a sweep, which need not be trained, and of its stages; the exit code."""
+    config = arguments.config
+    check_weights(config, arguments.workdir)
     with tempfile.TemporaryDirectory() as folder:
-        rundir.write_config(Path(folder), arguments.config)
-        for name, config in stages_of(arguments.config, Path(folder)).items():
-            print(
-                f"stage {name}, when that is trained: {len(make_cells(config))} cells x"
-                f" {config.seeds} seeds, {config.steps} steps each"
-            )
+        rundir.write_config(Path(folder), config)
+        stages = stages_of(config, Path(folder))
+    n_runs = sum(len(group.cells) for group in groups) * config.seeds
+    devices = pick_devices(arguments.devices, n_runs)
+    print_plan(config, groups, make_jobs(config, groups, devices), devices)
+    for name, stage in stages.items():
+        print(
+            f"stage {name}, when that is trained: {len(make_cells(stage))} cells x"
+            f" {stage.seeds} seeds, {stage.steps} steps each"
+        )
     return 0
 
 
@@ -223,9 +213,8 @@ def _end(arguments: Arguments, stages: dict[str, SweepConfig]) -> int:
     for name, config in stages.items():
         print(f"stage {name}:", flush=True)
         workdir = arguments.workdir / name
-        own = arguments._replace(
-            config=config, workdir=workdir, cluster=Cluster()
-        )  # joined already
+        # Joined already.
+        own = arguments._replace(config=config, workdir=workdir, cluster=Cluster())
         code = max(code, run_sweep(own))
     return code
 

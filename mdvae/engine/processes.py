@@ -6,6 +6,7 @@ run directory, checkpoints apart, and decides what all must agree on.
 
 import json
 import platform
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -36,6 +37,25 @@ class Cluster(NamedTuple):
     coordinator: str = ""
     num_processes: int = 1
     process_id: int = 0
+
+
+def check(cluster: Cluster) -> None:
+    """Refuses what no processes can be found by.
+
+    Raises:
+        ConfigError: one line on the flag of the command that is wrong.
+    """
+    n, i, host = cluster.num_processes, cluster.process_id, cluster.coordinator
+    if n < 1:
+        raise ConfigError(f"--num_processes: {n} is not usable; it must be 1 or more")
+    if not 0 <= i < n:
+        raise ConfigError(f"--process_id: {i} is not usable; it must be from 0 to {n - 1}")
+    if n > 1 and not host:
+        raise ConfigError("--coordinator: missing; give the host:port of process 0")
+    if host and not re.fullmatch(r"[^:]+:\d+", host):
+        raise ConfigError(f"--coordinator: {host!r} is not usable; it must be host:port")
+    if host and cluster.detect:
+        raise ConfigError("--coordinator: stands beside --distributed; give one of the two")
 
 
 def join(cluster: Cluster) -> None:

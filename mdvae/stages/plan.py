@@ -12,6 +12,8 @@ from typing import Any
 from mdvae.settings.config import SweepConfig, resolve
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Cell, make_cells
+from mdvae.store import rundir
+from mdvae.store.inception_files import check_inception
 
 LATENTS = "latents"
 
@@ -85,5 +87,24 @@ def stage_config(config: SweepConfig, name: str, first: Path) -> SweepConfig:
 
 
 def stages_of(config: SweepConfig, first: Path) -> dict[str, SweepConfig]:
-    """The sweeps of all stages, by name; see `stage_config`."""
-    return {name: stage_config(config, name, first) for name in config.stages}
+    """The sweeps of all stages, by name; see `stage_config` and `check_weights`."""
+    found = {name: stage_config(config, name, first) for name in config.stages}
+    for name, stage in found.items():
+        check_weights(stage, first / name, f"stages.{name}.analysis.inception")
+    return found
+
+
+def check_weights(config: SweepConfig, path: Path, field: str = "analysis.inception") -> None:
+    """Refuses weights of Inception that cannot be used, before a sweep is trained.
+
+    Args:
+        path: its run directory; a finished one may have been measured with weights that are not
+            there any more.
+        field: what the user calls the file.
+
+    Raises:
+        ConfigError: one line on what is wrong with the file.
+    """
+    inception = getattr(config.analysis, "inception", "")
+    if inception and rundir.read_manifest(path).get("status") != "done":
+        check_inception(Path(inception), field)

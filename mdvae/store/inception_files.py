@@ -130,6 +130,28 @@ def _checked(path: Path, found: Inception, field: str) -> float:
     return differs
 
 
+def _read_converted(path: Path, field: str) -> Inception:
+    """The weights and the probe in an .npz file."""
+    arrays = read_weights(path, shapes() | {PROBE: (WIDTH,)}, field, RIGHT).arrays
+    probe = arrays.pop(PROBE)
+    return Inception(arrays, probe)
+
+
+def check_inception(path: Path, field: str) -> None:
+    """Refuses what is not a file of these weights; features are not computed, which takes longer.
+
+    Args:
+        field: what the user calls the file.
+
+    Raises:
+        ConfigError: one line on what is wrong with the file.
+    """
+    if path.suffix == ".npz":
+        _read_converted(path, field)
+    else:
+        read_state(path, field)
+
+
 def load_inception(path: Path, field: str) -> Inception:
     """The weights in either file, once JAX has found what PyTorch did for the image of the probe.
 
@@ -139,12 +161,7 @@ def load_inception(path: Path, field: str) -> Inception:
     Raises:
         ConfigError: one line on what is wrong with the file.
     """
-    if path.suffix == ".npz":
-        arrays = read_weights(path, shapes() | {PROBE: (WIDTH,)}, field, RIGHT).arrays
-        probe = arrays.pop(PROBE)
-        found = Inception(arrays, probe)
-    else:
-        found = _from_torch(path, field)
+    found = (_read_converted if path.suffix == ".npz" else _from_torch)(path, field)
     _checked(path, found, field)
     return found
 

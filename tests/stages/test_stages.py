@@ -12,6 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 from runs import CONFIGS, copy_of, finished_run, killed_at_checkpoint, run_report, run_sweep
 
+from mdvae import cli, sweep
 from mdvae.cli import load_config
 from mdvae.data.keys import purpose_key
 from mdvae.networks.features import FID, Extractor
@@ -22,7 +23,7 @@ from mdvae.settings.registry import DATA
 from mdvae.stages import measures
 from mdvae.stages.latents import Latents, draw_latents, first_of, hash_of, latents_of
 from mdvae.stages.pipeline import load_stages
-from mdvae.stages.plan import stage_config
+from mdvae.stages.plan import stage_config, stages_of
 from mdvae.store.rundir import read_csv, read_manifest, write_manifest
 from mdvae.store.samples import batch_of
 
@@ -187,6 +188,18 @@ def changed(**changes):
             r"stages\.second\.data\.n_train: 2000 is more than the first sweep has; .* 1000",
         ),
         (
+            {"analysis__inception": "none.npz"},
+            r"^analysis\.inception: none\.npz does not exist; give pt_inception-2015",
+        ),
+        (
+            {"stages__second__analysis__inception": "none.npz"},
+            r"^stages\.second\.analysis\.inception: none\.npz does not exist; give pt_inception",
+        ),
+        (
+            {"stages__second__analysis__inception": STAGED},
+            r"^stages\.second\.analysis\.inception: .*staged\.py has the SHA-256 .*; that of pt_i",
+        ),
+        (
             {"stages__second": {"stages": {"third": {}}}},
             r"stages\.second\.stages: a stage has none of its own; leave them out",
         ),
@@ -323,3 +336,41 @@ def test_a_first_sweep_that_was_written_anew_is_opened_again(tmp_path):
     write_manifest(first, {**manifest, "status": "interrupted"})
     with pytest.raises(ConfigError, match=r"data\.first: .* is not finished; train it first"):
         first_of(settings)
+
+
+@pytest.mark.parametrize("stage", ["", "stages.second."])
+@pytest.mark.parametrize("dry_run", [[], ["--dry_run"]])
+def test_no_weights_are_a_mistake_in_one_line(stage, dry_run, tmp_path, monkeypatch, capsys):
+    weights = tmp_path / "weights.npz"
+    weights.write_text("no archive")
+    field = f"{stage}analysis.inception"
+    given = [f"--config={STAGED}", f"--config.{field}={weights}", f"--workdir={tmp_path / 'run'}"]
+    monkeypatch.setattr("sys.argv", ["sweep", *given, *dry_run])
+    with pytest.raises(SystemExit) as caught:
+        cli.run_command(sweep.main)
+    assert caught.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: {field}: {weights} cannot be read (")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_finished_stage_may_have_lost_its_weights(path, tmp_path):
+    """It was measured with them; what is there is reported."""
+    config = resolve(changed(stages__second__analysis__inception="none.npz"))
+    assert stages_of(config, path)["second"].analysis.inception == "none.npz"
+    with pytest.raises(ConfigError, match=r"stages\.second\.analysis\.inception: none\.npz does"):
+        stages_of(config, copy_without_manifest(path, tmp_path / "run"))
+
+
+def copy_without_manifest(path, to):
+    shutil.copytree(path, to)
+    (to / "second" / "manifest.json").unlink()
+    return to
+
+
+def test_a_report_with_no_weights_leaves_the_settings(path, tmp_path):
+    shutil.copytree(path, tmp_path / "run")
+    second = tmp_path / "run" / "second"
+    with pytest.raises(ConfigError, match=r"^--inception: none\.npz does not exist; give pt_inc"):
+        run_report(second, "--inception=none.npz")
+    assert load_stages(second).second.config.analysis.inception == ""

@@ -18,7 +18,14 @@ from mdvae.networks.inception_torch import torch_features
 from mdvae.settings.fields import ConfigError
 from mdvae.store import inception_files
 from mdvae.store.extractors import inception_extractor
-from mdvae.store.inception_files import FILE, PROBE, convert_inception, difference, fold
+from mdvae.store.inception_files import (
+    FILE,
+    PROBE,
+    check_inception,
+    convert_inception,
+    difference,
+    fold,
+)
 from mdvae.store.weight_files import Weights, write_weights
 
 torch = pytest.importorskip("torch")
@@ -113,6 +120,9 @@ def test_conversion_and_use_on_a_thin_network(file, thin, tmp_path, monkeypatch)
     assert text.startswith("images: (2, 28, 28, 2) is not usable; it must be of 1 or 3 channels")
     assert "of shape (n, height" in said(found.features, np.zeros((28, 28)))
 
+    for each in (path, file):
+        check_inception(each, "--fid")
+
     # What PyTorch computes is needed no more once there is a converted file.
     monkeypatch.setitem(sys.modules, "torch", None)
     np.testing.assert_allclose(
@@ -133,6 +143,8 @@ def test_conversion_and_use_on_a_thin_network(file, thin, tmp_path, monkeypatch)
     assert wrong in changed(PROBE, np.zeros_like)
     assert wrong in changed("Mixed_7c.branch1x1.bias", lambda bias: bias + np.float32(0.1))
     assert "has no probe of 256 float32 values" in changed(PROBE, lambda probe: probe[:5])
+    text = said(check_inception, tmp_path / "other.npz", "--inception")
+    assert "has no probe of 256 float32 values" in text
 
 
 @pytest.mark.long
@@ -153,7 +165,9 @@ def test_files_that_are_refused(file, tmp_path, monkeypatch):
     text = said(convert_inception, tmp_path / "none.pth", "--inception")
     assert text.startswith(f"--inception: {tmp_path / 'none.pth'} does not exist; give {FILE}")
     assert "only pt_inception" in said(convert_inception, tmp_path / "a.npz", "--inception")
-    assert "does not exist" in said(inception_extractor, str(tmp_path / "none.npz"))
+    for call in (inception_extractor, check_inception):
+        text = said(call, tmp_path / "none.npz", "-i")
+        assert text.startswith(f"-i: {tmp_path / 'none.npz'} does not exist; give {FILE}")
     assert "cannot be read" in said(convert_inception, damaged(file, tmp_path, monkeypatch), "-i")
     state = torch.load(file, weights_only=True)
     short = {name: array for name, array in state.items() if "Mixed_7c.branch_pool" not in name}
