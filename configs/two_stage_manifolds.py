@@ -27,7 +27,8 @@ def get_config() -> ConfigDict:
     config.networks.hidden = (128,)
     config.steps = 25_000
     second = config.stages.second = default_stage()
-    second.networks.hidden = (128, 128)
+    second.networks.hidden = (128,)
     second.batch_size = 500
-    second.steps = 20_000
+    second.steps = 12_000
+    second.log_every = 1_000
     return config
