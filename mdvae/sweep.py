@@ -119,12 +119,12 @@ def _open_directory(stack: contextlib.ExitStack, path: Path, config: SweepConfig
     changed = rundir.claim_directory(path, config)
     saved = any((path / rundir.CHECKPOINTS).glob("*/*"))
     old = dataclasses.asdict(rundir.read_config(path).analysis)
+    stages_of(config, path)  # a mistake in one is told before hours of work
     return {
         "manifest": rundir.read_manifest(path),
         "saved": saved,
         "old": old,
         "changed": changed,
-        "stages": stages_of(config, path),  # so that a mistake in one is told before hours of work
     }
 
 
@@ -142,14 +142,14 @@ def run_sweep(arguments: Arguments) -> int:
         if not processes.is_first():
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         opened = processes.on_first(lambda: _open_directory(stack, path, config))
-        manifest = opened["manifest"]
+        manifest, stages = opened["manifest"], stages_of(config, path)
         n_runs = len(cells) * config.seeds
         devices = pick_devices(arguments.devices, n_runs)
         if manifest.get("status") == "done":
             print(f"{path}: finished; reporting")
             if opened["changed"]:
                 analyse_again(path, config, devices)
-            return _end(arguments, opened["stages"])
+            return _end(arguments, stages)
         machine = describe_machine(devices)
         if manifest and manifest["versions"] != machine["versions"]:
             versions = json.dumps(manifest["versions"])
@@ -184,7 +184,7 @@ def run_sweep(arguments: Arguments) -> int:
             return cli.INTERRUPTED
         if opened["changed"]:
             analyse_again(path, config, devices)
-        return _end(arguments, opened["stages"])
+        return _end(arguments, stages)
 
 
 def _plan(arguments: Arguments, groups: Sequence[Group]) -> int:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from runs import SMALL, environment, run_sweep
+from runs import CONFIGS, SMALL, environment, run_sweep
 
 from mdvae.engine import machine, processes
 from mdvae.settings.fields import ConfigError
@@ -27,11 +27,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start(path, *flags, n_processes=1, **variables):
+def start(path, *flags, n_processes=1, config=SMALL, **variables):
     port = free_port()
     several = [f"--coordinator=localhost:{port}", f"--num_processes={n_processes}"]
     commands = [
-        [sys.executable, "-m", "mdvae.sweep", f"--config={SMALL}", f"--workdir={path}", *flags]
+        [sys.executable, "-m", "mdvae.sweep", f"--config={config}", f"--workdir={path}", *flags]
         + ([*several, f"--process_id={i}"] if n_processes > 1 else [])
         for i in range(n_processes)
     ]
@@ -126,6 +126,19 @@ def test_what_two_processes_began_one_ends(tmp_path):
     assert f"resuming from step {step:,}" in output
     assert len(rows(path)) == 2
     assert {row["status"] for row in rows(path)} == {"ok"}
+
+
+@pytest.mark.long
+def test_two_processes_train_a_stage_on_what_they_trained(tmp_path):
+    assert run_sweep(str(CONFIGS / "staged.py"), tmp_path / "one") == 0
+    outputs = finish(start(tmp_path / "two", n_processes=2, config=CONFIGS / "staged.py"))
+    assert "stage second:" in outputs[0][0]
+    mine, theirs = (rows(tmp_path / name / "second") for name in ("two", "one"))
+    assert len(mine) == len(theirs) == 4
+    for row, other in zip(mine, theirs, strict=True):
+        assert (row["cell"], row["seed"]) == (other["cell"], other["seed"])
+        np.testing.assert_allclose(float(row["nelbo"]), float(other["nelbo"]), rtol=2e-3)
+    assert (tmp_path / "two" / "second" / "generated.csv").is_file()
 
 
 def test_a_mistake_ends_all_processes(tmp_path):
