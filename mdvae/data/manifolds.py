@@ -105,8 +105,12 @@ def samples_of(settings: Any) -> tuple[int, int]:
     return settings.n_train, settings.n_eval
 
 
-def data_key(table: Table, purpose: str, place: jax.Array | int = 0) -> jax.Array:
-    """The key of a data set for a purpose; the manifolds of a union have places from 1 on."""
+def data_key(table: Any, purpose: str, place: jax.Array | int = 0) -> jax.Array:
+    """The key of a data set for a purpose; the manifolds of a union have places from 1 on.
+
+    Args:
+        table: with a seed, d and r.
+    """
     base = jax.random.fold_in(
         jax.random.fold_in(purpose_key(table.seed, purpose), table.d), table.r
     )
@@ -139,12 +143,13 @@ def tangents_of(
     told: jax.Array | int,
 ) -> jax.Array:
     """`synthetic.tangent_gram` of one manifold, but for the first `told` coordinates."""
-    keep_R = _rows_below(law.r, r) - _rows_below(law.r, told if law.c else 0)
+    keep_R = rows_below(law.r, r) - rows_below(law.r, told if law.c else 0)
     # Noise off the manifold may leave the range of its map.
     return synthetic.tangent_gram(_draw(table, law, r, place), jnp.clip(x_DN, 0.0, 1.0), keep_R)
 
 
-def _rows_below(width: int, limit: jax.Array | int) -> jax.Array:
+def rows_below(width: int, limit: jax.Array | int) -> jax.Array:
+    """1 for the true rows of a padded width and 0 for the others, [width]."""
     return (jnp.arange(width, dtype=jnp.uint32) < jnp.asarray(limit, jnp.uint32)).astype(
         jnp.float32
     )
@@ -155,14 +160,14 @@ def _make(law: Law, table: Table, n: int, split: str, part: int | None) -> Batch
     x_DN, u_RN = make_manifold(table, law, n, split, table.r, 0)
     if law.c == 0:
         return {"x": x_DN}
-    c_CN = u_RN[: law.c] * _rows_below(law.c, table.t)[:, None]
+    c_CN = u_RN[: law.c] * rows_below(law.c, table.t)[:, None]
     if law.condition == "random":
         mixing_CC = synthetic.draw_rows(
             data_key(table, "condition"),
             law.c,
             lambda k: synthetic.draw_rows(k, law.c, lambda each: jax.random.normal(each)),
         )
-        c_CN = jnp.dot(mixing_CC, c_CN, precision="highest") * _rows_below(law.c, table.t)[:, None]
+        c_CN = jnp.dot(mixing_CC, c_CN, precision="highest") * rows_below(law.c, table.t)[:, None]
     return {"x": x_DN, "c": c_CN}
 
 
