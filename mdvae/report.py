@@ -13,6 +13,8 @@ share, and the settings that differ.
     --ad_threshold=X        counts again with another threshold, from the checkpoints
     --ad_min_gap=X          counts again with another least gap (nats)
     --published=TABLE       compares with another published table, or with none ('')
+    --compare=True          compares samples of each run with held-out ones of its data
+    --generated=N           with so many of each
 """
 
 if __name__ == "__main__":  # before the imports below, which last for seconds
@@ -28,6 +30,8 @@ from typing import Any
 from absl import flags
 
 from mdvae import cli
+from mdvae.analysis.generation import check_comparable, is_compared
+from mdvae.analysis.measuring import MEASURED_WITH
 from mdvae.analysis.summary import published_rows
 from mdvae.engine.machine import pick_devices, set_up_cpu
 from mdvae.overrides import read
@@ -37,13 +41,15 @@ from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError, check, fields_of
 from mdvae.settings.grid import make_cells
 from mdvae.settings.registry import ANALYSES
-from mdvae.stages.measures import MEASURED_WITH, measure
+from mdvae.stages.measures import measure_samples
 from mdvae.stages.plan import LATENTS
 from mdvae.store import checkpoint, rundir
 from mdvae.store.inception_files import check_inception
 
 # Settings of the analysis that say only what results are compared with.
-NOT_COUNTED = {"published", *MEASURED_WITH}
+NOT_COUNTED = {"published", "compare", *MEASURED_WITH}
+# Those that what is measured of samples and codes depends on.
+MEASURED = {"compare", "ad_threshold", *MEASURED_WITH}
 
 
 def _define_flags() -> flags.FlagValues:
@@ -68,6 +74,24 @@ def _changes(values: flags.FlagValues, config: SweepConfig) -> dict[str, Any]:
     return found
 
 
+def _check_effects(path: Path, config: SweepConfig, changes: dict[str, Any]) -> None:
+    """Refuses settings of what is measured of samples where none are, or all are anyway."""
+    changed = with_analysis(config, changes)
+    if config.data.kind == LATENTS:
+        if "compare" in changes:
+            raise ConfigError(
+                f"--compare: has no effect on {path}, a second stage, whose samples always are;"
+                " leave it out"
+            )
+        return
+    check_comparable(changed)
+    for name in changes.keys() & MEASURED_WITH if not is_compared(changed) else ():
+        raise ConfigError(
+            f"--{name}: has no effect on {path}, which is no second stage and whose samples are not"
+            " compared; give --compare=True as well, or leave it out"
+        )
+
+
 def _report(path: Path, cell: str | None, changes: dict[str, Any]) -> None:
     """Analyses a run directory again where settings change, and reports on it."""
     if changes:
@@ -80,8 +104,8 @@ def _report(path: Path, cell: str | None, changes: dict[str, Any]) -> None:
                 analyse_again(path, config, devices)
             else:
                 rundir.write_analysis(path, config)
-            if changes.keys() & MEASURED_WITH:
-                measure(path)
+            if changes.keys() & MEASURED:
+                measure_samples(path)
     write_report(path, cell)
 
 
@@ -102,10 +126,7 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"--cell: {cell!r} is not in {path}; it has {', '.join(names)}")
         changes[path] = _changes(values, config)
         published_rows(changes[path].get("published", ""))
-        for name in changes[path].keys() & MEASURED_WITH if config.data.kind != LATENTS else ():
-            raise ConfigError(
-                f"--{name}: has no effect on {path}, which is no second stage; leave it out"
-            )
+        _check_effects(path, config, changes[path])
         if changes[path].get("inception"):
             check_inception(Path(changes[path]["inception"]), "--inception")
     try:

@@ -38,6 +38,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from mdvae import cli
+from mdvae.analysis.generation import check_comparable
 from mdvae.analysis.results import save_results
 from mdvae.analysis.summary import published_rows
 from mdvae.benchmark.plan import print_plan
@@ -52,8 +53,8 @@ from mdvae.reports.report import analyse_again, with_analysis, write_report
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Group, make_cells, make_groups
-from mdvae.stages.measures import measure
-from mdvae.stages.plan import LATENTS, check_weights, stages_of
+from mdvae.stages.measures import measure_samples
+from mdvae.stages.plan import check_weights, stages_of
 from mdvae.store import checkpoint, rundir
 
 
@@ -134,6 +135,7 @@ def run_sweep(arguments: Arguments) -> int:
     cells = make_cells(config)
     groups = make_groups(cells, config.group_by)
     published_rows(config.analysis.published)
+    check_comparable(config)
     with contextlib.ExitStack() as stack:
         set_up_cpu()
         if arguments.dry_run:
@@ -207,8 +209,6 @@ def _plan(arguments: Arguments, groups: Sequence[Group]) -> int:
 
 def _end(arguments: Arguments, stages: dict[str, SweepConfig]) -> int:
     """Reports on a trained sweep, and runs its stages; returns the exit code."""
-    if arguments.config.data.kind == LATENTS and processes.is_first():
-        measure(arguments.workdir)
     code = _report(arguments.workdir) if arguments.report else 0
     for name, config in stages.items():
         print(f"stage {name}:", flush=True)
@@ -250,10 +250,11 @@ def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:
 
 
 def _report(path: Path) -> int:
-    """Reports on a finished sweep; the exit code is 1 where not a single run has a finite loss."""
+    """Measures and reports on a finished sweep; the exit code is 1 where no run is sound."""
 
     def report() -> int:
         try:
+            measure_samples(path)
             write_report(path)
         except OSError as error:
             raise ConfigError(

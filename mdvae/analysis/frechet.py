@@ -74,13 +74,25 @@ def checked_pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
+def resamples(n: int, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each of n samples is in resamples of them, [draws, n].
+
+    Resamples of one sample alone, common only for the smallest sets, have no pairs and no spread,
+    and are drawn again. n must be 2 or more.
+    """
+    counts = np.zeros((draws, n), np.int64)
+    for row in counts:
+        while np.count_nonzero(row) < 2:
+            row[:] = np.bincount(generator.integers(n, size=n), minlength=n)
+    return counts
+
+
 def bootstrap_counts(
     n: int, m: int, draws: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How often each sample of two sets is in resamples of them, [draws, n] and [draws, m].
+    """`resamples` of two sets, [draws, n] and [draws, m].
 
-    Resamples of one sample alone, common only for the smallest sets, have no pairs and no spread,
-    and are drawn again. Two samples would then leave one resample: there are no draws of them.
+    Two samples would leave one resample: there are no draws of them.
 
     Raises:
         ValueError: if draws is negative.
@@ -89,15 +101,7 @@ def bootstrap_counts(
         raise ValueError(f"draws: {draws} is not usable; it must be 0 or more")
     if min(n, m) < 3:
         draws = 0
-
-    def counts_of(size: int) -> np.ndarray:
-        counts = np.zeros((draws, size), np.int64)
-        for row in counts:
-            while np.count_nonzero(row) < 2:
-                row[:] = np.bincount(generator.integers(size, size=size), minlength=size)
-        return counts
-
-    return counts_of(n), counts_of(m)
+    return resamples(n, draws, generator), resamples(m, draws, generator)
 
 
 def around(value: float, draws: np.ndarray) -> Distance:

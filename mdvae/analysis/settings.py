@@ -21,7 +21,9 @@ class Dimensions(Section):
     Attributes:
         ad_threshold: the paper's rule calls a dimension active below this variance ratio.
         ad_min_gap: least gap between the sorted log odds of the ratios (nats) that counts as a gap.
-        generated: samples of a second stage that are compared with as many of the data.
+        compare: whether samples of each run are compared with held-out ones of its data; those of
+            a second stage always are.
+        generated: how many are compared with as many of the data.
         stretch: whether every generated image is stretched to [0, 1] before that, as in the
             published evaluation.
         inception: file with the weights of Inception for the FID; "" takes no FID.
@@ -30,6 +32,7 @@ class Dimensions(Section):
 
     ad_threshold: float = fixed(0.05, _RATIO, decides=False)
     ad_min_gap: float = fixed(1.0, _NATS, decides=False)
+    compare: bool = fixed(False, TRUTH, decides=False)
     generated: int = fixed(10_000, whole(100), decides=False)
     stretch: bool = fixed(False, TRUTH, decides=False)
     inception: str = fixed("", TEXT, decides=False)

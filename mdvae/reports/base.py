@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from mdvae.analysis import theory
+from mdvae.analysis import generation, theory
+from mdvae.analysis.measuring import GENERATED
 from mdvae.analysis.summary import ladder_rows, summarise, summarise_parts
-from mdvae.reports.generated import generated_rows
+from mdvae.reports.generated import codes_rows, generated_rows
 from mdvae.reports.tables import Table
 from mdvae.settings.grid import Cell
-from mdvae.stages.measures import GENERATED
+from mdvae.stages import measures
+from mdvae.stages.plan import LATENTS
 from mdvae.store.loading import LoadedRun
 from mdvae.store.rundir import Row, read_csv
 
@@ -56,8 +58,19 @@ class View:
 
     @cached_property
     def generated(self) -> list[Row]:
-        """The rows of generated_summary.csv, one per cell and measure of a second stage."""
-        return generated_rows(read_csv(self.run.path / GENERATED))
+        """The rows of generated_summary.csv, one per cell and measure."""
+        rows = read_csv(self.run.path / GENERATED)
+        return generated_rows(rows, measures.SOURCES if self.is_second else generation.SOURCES)
+
+    @cached_property
+    def codes(self) -> list[Row]:
+        """The rows of codes_summary.csv, one per cell and the latents that it is over."""
+        return codes_rows(read_csv(self.run.path / generation.CODES))
+
+    @property
+    def is_second(self) -> bool:
+        """Whether the run is a second stage, of the latents of another one."""
+        return self.run.config.data.kind == LATENTS
 
     @cached_property
     def cells(self) -> dict[str, Cell]:

@@ -1,4 +1,7 @@
-"""Statistics of what two stages generate: a row per cell and measure, from generated.csv."""
+"""Statistics of what models generate: a row per cell and measure, from generated.csv.
+
+And of their codes, from codes.csv.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -6,17 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from mdvae.analysis.statistics import NAN, Interval, mean_interval
-from mdvae.stages.measures import (
-    FIRST_LATENTS,
-    NORMAL,
-    ONE,
-    SECOND_LATENTS,
-    SOURCES,
-    TWO,
-)
+from mdvae.reports.tables import number
+from mdvae.stages.measures import FIRST_LATENTS, NORMAL, ONE, SECOND_LATENTS, SOURCES, TWO
 from mdvae.store.rundir import Row
 
-GENERATED_SUMMARY = "generated_summary.csv"
+GENERATED_SUMMARY, CODES_SUMMARY = "generated_summary.csv", "codes_summary.csv"
 # Shares of samples, of which more is better; all other measures are distances.
 SHARES = ("precision", "recall")
 # Distances of features of a classifier of the data set itself.
@@ -49,13 +46,26 @@ def is_distance(measure: str) -> bool:
     return not measure.startswith(SHARES)
 
 
+def measure_text(measure: str) -> str:
+    """A measure's name; what could be taken for an FID says that it is none."""
+    return f"{measure} (no FID)" if measure == OF_CLASSIFIER else measure
+
+
+def found_text(found: Found) -> str:
+    """A mean, half of its interval over seeds, and in brackets half of the bootstrap's."""
+    text = number(found.mean)
+    if found.n > 1 and np.isfinite(found.low):
+        text += f" ± {number((found.high - found.low) / 2, 2)}"
+    return text + (f" (± {number(found.spread, 2)})" if np.isfinite(found.spread) else "")
+
+
 def _number(value: float | None) -> float:
     return NAN if value is None else float(value)
 
 
-def _found(rows: Sequence[Row]) -> Found:
-    """The value of a source over the seeds of a cell."""
-    over = mean_interval([row["value"] for row in rows])
+def _found(rows: Sequence[Row], column: str = "value") -> Found:
+    """A value with a bootstrap's low and high over the seeds of a cell."""
+    over = mean_interval([row[column] for row in rows])
     spread = mean_interval([(_number(r["high"]) - _number(r["low"])) / 2 for r in rows]).mean
     ends = over.low, over.high
     if len(rows) == 1:
@@ -104,17 +114,18 @@ def _closer(one: Row, two: Row) -> tuple[bool, bool]:
     return two["value"] < one["value"], _number(two["high"]) < _number(one["low"])
 
 
-def generated_rows(generated: Sequence[Row]) -> list[Row]:
+def generated_rows(generated: Sequence[Row], sources: Sequence[str] = SOURCES) -> list[Row]:
     """The rows of generated_summary.csv: one per cell and measure.
 
     Args:
         generated: the rows of generated.csv.
+        sources: of the samples; by default those of a second stage.
 
     Returns:
-        For each source its `Found` as columns such as "one stage_mean"; "ratio_mean" and others
-        of `paired_ratio`; "runs", how many seeds; "better" and "clearly_better", in how many of
-        them two stages are closer to the data than one, and by bootstraps' intervals that are
-        apart; "n", how many samples were compared.
+        For each source its `Found` as columns such as "one stage_mean"; "runs", how many seeds;
+        "n", how many samples were compared. Of a second stage also "ratio_mean" and others of
+        `paired_ratio`; "better" and "clearly_better", in how many seeds two stages are closer to
+        the data than one, and by bootstraps' intervals that are apart.
     """
     by_key: dict[tuple[str, str], dict[str, dict[int, Row]]] = {}
     for row in generated:
@@ -125,15 +136,46 @@ def generated_rows(generated: Sequence[Row]) -> list[Row]:
         every = [row for mine in found.values() for row in mine.values()]
         row: Row = {"cell": cell, "measure": measure}
         row |= {"n": max(r["n"] for r in every), "runs": len({r["seed"] for r in every})}
-        for source in SOURCES:
+        for source in sources:
             mine = _found(list(found.get(source, {}).values()))
             row |= {f"{source}_{word}": value for word, value in mine._asdict().items()}
-        ratio = paired_ratio(found.get(ONE, {}), found.get(TWO, {}))
-        row |= {f"ratio_{word}": value for word, value in ratio._asdict().items()}
-        both = [_closer(found[ONE][s], found[TWO][s]) for s in _seeds_of_both(found)]
-        row |= {name: sum(each[k] for each in both) for k, name in enumerate(BETTER)}
-        rows.append(row)
+        rows.append(row | (_of_pair(found) if {ONE, TWO} <= set(sources) else {}))
     return rows
+
+
+def _of_pair(found: Mapping[str, Mapping[int, Row]]) -> Row:
+    """What a row of a second stage has beside its sources: two stages against one."""
+    ratio = paired_ratio(found.get(ONE, {}), found.get(TWO, {}))
+    row: Row = {f"ratio_{word}": value for word, value in ratio._asdict().items()}
+    both = [_closer(found[ONE][s], found[TWO][s]) for s in _seeds_of_both(found)]
+    return row | {name: sum(each[k] for each in both) for k, name in enumerate(BETTER)}
+
+
+def codes_rows(codes: Sequence[Row]) -> list[Row]:
+    """The rows of codes_summary.csv: one per cell, over active latents and over all.
+
+    Args:
+        codes: the rows of codes.csv.
+
+    Returns:
+        "latents", how many, mean over seeds; the `Found` of "mean_abs_cov" and the `Interval` of
+        "mean_cov" as columns such as "mean_cov_low"; "runs" and "n" as in `generated_rows`.
+    """
+    by_key: dict[tuple[str, str], list[Row]] = {}
+    for row in codes:
+        by_key.setdefault((row["cell"], row["over"]), []).append(row)
+    found = []
+    for (cell, over), mine in by_key.items():
+        row: Row = {"cell": cell, "over": over, "n": max(each["n"] for each in mine)}
+        row |= {"runs": len(mine), "latents": mean_interval([r["latents"] for r in mine]).mean}
+        absolute, signed = (
+            _found(mine, "mean_abs_cov"),
+            mean_interval([r["mean_cov"] for r in mine]),
+        )
+        row |= {f"mean_abs_cov_{word}": value for word, value in absolute._asdict().items()}
+        row |= {f"mean_cov_{word}": value for word, value in signed._asdict().items()}
+        found.append(row)
+    return found
 
 
 def source_of(row: Row, source: str) -> Found:

@@ -17,7 +17,7 @@ from mdvae.engine.jobs import make_jobs
 from mdvae.engine.runner import evaluate_again
 from mdvae.methods.vae import ADAM, CLOSED, OWN_RATE
 from mdvae.reports.base import Picture, Section, View, all_sections
-from mdvae.reports.generated import GENERATED_SUMMARY
+from mdvae.reports.generated import CODES_SUMMARY, GENERATED_SUMMARY
 from mdvae.reports.plotting import STYLE
 from mdvae.reports.tables import Table, latex_table, markdown_table
 from mdvae.settings.config import SweepConfig
@@ -159,6 +159,8 @@ def write_report(path: Path, cell: str | None = None) -> None:
         rundir.write_csv(path / RATES, view.ladders)
     if view.generated:
         rundir.write_csv(path / GENERATED_SUMMARY, view.generated)
+    if view.codes:
+        rundir.write_csv(path / CODES_SUMMARY, view.codes)
     sections = [section for section in all_sections() if section.applies(view)]
     tables = [table for section in sections for table in section.tables(view) if table.rows]
     lines = [line for section in sections for line in section.sentences(view)]

@@ -9,7 +9,6 @@ from mdvae.reports.tables import symbol
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Cell, format_axis
 from mdvae.stages.pipeline import Stages, load_stages
-from mdvae.stages.plan import LATENTS
 
 
 class Opened(NamedTuple):
@@ -17,11 +16,6 @@ class Opened(NamedTuple):
 
     stages: Stages | None
     why: str = ""
-
-
-def is_second(view: View) -> bool:
-    """Whether a run is of the latents of another one."""
-    return view.run.config.data.kind == LATENTS
 
 
 @lru_cache(maxsize=1)

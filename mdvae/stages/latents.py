@@ -18,7 +18,6 @@ import numpy as np
 
 from mdvae.data.base import EPOCH, Batch, DataKind, DataSizes
 from mdvae.data.files import stamp
-from mdvae.data.keys import purpose_key
 from mdvae.settings.fields import (
     TEXT,
     ConfigError,
@@ -36,6 +35,7 @@ from mdvae.settings.registry import DATA
 from mdvae.settings.sweep import SweepConfig
 from mdvae.store import rundir
 from mdvae.store.loading import LoadedRun, load_run
+from mdvae.store.posteriors import draw_latents
 
 _NAMES = Rule(
     lambda v: isinstance(v, tuple) and all(isinstance(n, str) for n in v), "a tuple of names", tuple
@@ -176,12 +176,6 @@ def latents_of(
     x, _ = run.batch(cell, seed, n, split)
     mean, logvar = run.encode(cell, seed, x[:n])
     return mean.astype(np.float32), np.exp(0.5 * logvar).astype(np.float32)
-
-
-def draw_latents(mean: np.ndarray, sd: np.ndarray, seed: int, draw: int) -> np.ndarray:
-    """z ~ q(z | x) for each sample, [n, kappa]; another `draw` gives other z."""
-    key = jax.random.fold_in(purpose_key(seed, "latents"), draw)
-    return mean + sd * np.asarray(jax.random.normal(key, mean.shape))
 
 
 def _samples(settings: Any) -> tuple[int, int]:

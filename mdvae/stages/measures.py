@@ -7,131 +7,68 @@ Each source of samples is compared with the same held-out samples of the data:
 - aggregate posterior: z ~ q(z | x) of held-out x, which a perfect second stage would generate;
 - data: other samples of the data themselves, the least that can be told apart.
 
-Vectors are compared as they are; images by features of a classifier, or of Inception.
+Sweeps that are no second stage are measured by `mdvae.analysis.generation`.
 """
 
-import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mdvae.analysis.distances import energy_distance, kid, mmd, precision_recall
-from mdvae.analysis.frechet import Distance, frechet_interval
-from mdvae.data.files import stamp
-from mdvae.networks.features import Extractor, stretched
-from mdvae.settings.fields import ConfigError
-from mdvae.settings.registry import DATA
+from mdvae.analysis.generation import held_out, is_compared, measure_run
+from mdvae.analysis.measuring import (
+    GENERATED,
+    TRUTH,
+    Measurement,
+    distances_of,
+    extractors_of,
+    measure_missing,
+    measured_with,
+)
+from mdvae.settings.grid import Cell
 from mdvae.stages.pipeline import Stages, load_stages
-from mdvae.store.extractors import classifier_extractor, inception_extractor
-from mdvae.store.rundir import Row, read_csv, write_csv
+from mdvae.stages.plan import LATENTS
+from mdvae.store.rundir import Row, read_config
 
-GENERATED, SINGULAR = "generated.csv", "singular_values.csv"
-ONE, TWO, AGGREGATE, TRUTH = "one stage", "two stages", "aggregate posterior", "data"
+SINGULAR = "singular_values.csv"
+ONE, TWO, AGGREGATE = "one stage", "two stages", "aggregate posterior"
 SOURCES = (ONE, TWO, AGGREGATE, TRUTH)
 FIRST_LATENTS, SECOND_LATENTS, NORMAL = "first stage", "second stage", "normal"
-# Settings of the analysis that distances depend on.
-MEASURED_WITH = ("generated", "stretch", "inception")
-# Of the bootstrap; of wide features, of which a draw takes seconds, few.
-DRAWS, FEW_DRAWS, WIDE = 100, 10, 256
+
+
+def _first_cell(stages: Stages, cell: str) -> Cell:
+    """The cell of the first stage that a cell of the second is of."""
+    return stages.first.cell(stages.second.cell(cell).data.cell)
 
 
 def sources_of(
     stages: Stages, cell: str, seed: int, n: int
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Held-out samples of the data, and as many of each source, [n, ...].
+    """Held-out samples of the data, and as many of each source, [n, ...]; see `held_out`.
 
-    Fewer where the data have no more. Where the law of the data is known all are independent;
-    of real data the aggregate posterior is that of the held-out samples themselves.
+    Of real data the aggregate posterior is that of the held-out samples themselves.
     """
-    pair, first = stages.pair(cell, seed), stages.first
-    own = pair.first.cell
-    if DATA.find(own.data.kind).traced:
-        pool = first.samples(own, seed, 3 * n)
-        reference, given, other = pool[:n], pool[n : 2 * n], pool[2 * n :]
-    else:
-        reference = given = first.samples(own, seed, n)[:n]
-        other = first.samples(own, seed, len(reference), "train")[: len(reference)]
-    n = len(reference)
-    return reference, {
+    pair = stages.pair(cell, seed)
+    found = held_out(stages.first, _first_cell(stages, cell), seed, n)
+    n = len(found.reference)
+    return found.reference, {
         ONE: pair.generate_first(n),
         TWO: pair.generate(n),
-        AGGREGATE: pair.reconstruct(given),
-        TRUTH: other,
+        AGGREGATE: pair.reconstruct(found.given),
+        TRUTH: found.other,
     }
-
-
-@functools.lru_cache(maxsize=4)
-def _opened(dataset: str, inception: str, changed: int, size: int) -> tuple[Extractor, ...]:
-    """What `extractors` gives, as long as the weights of Inception are not changed."""
-    found = []
-    try:
-        found.append(classifier_extractor(dataset))
-    except ConfigError as error:
-        if not inception:
-            print(f"warning: nothing to compare images by ({error}); set analysis.inception")
-    if inception:
-        found.append(inception_extractor(inception, "analysis.inception"))
-    return tuple(found)
-
-
-def extractors(dataset: str, inception: str) -> tuple[Extractor, ...]:
-    """The features of images of a data set that there are; it is said where there are none.
-
-    Args:
-        inception: file with the weights of Inception; "" where there is none.
-
-    Raises:
-        ConfigError: where that cannot be used.
-    """
-    changed, size = stamp(Path(inception)) if inception else (0, 0)
-    return _opened(dataset, inception, changed, size)
-
-
-def _distances(
-    reference: np.ndarray, samples: np.ndarray, generator: np.random.Generator, name: str
-) -> Iterator[tuple[str, Distance]]:
-    """Distances of features by name; `name` is that of the Frechet distance."""
-    draws = FEW_DRAWS if reference.shape[1] > WIDE else DRAWS
-    yield name, frechet_interval(reference, samples, draws, generator)
-    suffix = "" if name == "FCD" else f" ({name})"
-    yield f"KID{suffix}", kid(reference, samples, DRAWS, generator)
-    found = precision_recall(reference, samples, DRAWS, generator)
-    yield f"precision{suffix}", found.precision
-    yield f"recall{suffix}", found.recall
 
 
 def measured(stages: Stages, cell: str, seed: int) -> list[Row]:
     """Distances of all sources of a run from held-out data, a row each."""
     settings: Any = stages.second.config.analysis
-    own: Any = stages.pair(cell, seed).first.cell
-    taken = extractors(own.data.dataset, settings.inception) if own.sizes.shape else ()
-    if own.sizes.shape and not taken:
-        return []
+    extractors = extractors_of(_first_cell(stages, cell), settings.inception)
     reference, samples = sources_of(stages, cell, seed, settings.generated)
     generator = np.random.default_rng(seed)
-    rows: list[Row] = []
-
-    def add(source: str, measure: str, found: Distance) -> None:
-        told = {"cell": cell, "seed": seed, "source": source, "measure": measure}
-        rows.append({**told, "n": len(reference), **found._asdict()})
-
-    if not own.sizes.shape:
-        for source, x in samples.items():
-            add(source, "energy distance", energy_distance(reference, x, DRAWS, generator))
-            add(source, "MMD", mmd(reference, x, DRAWS, generator))
-        return rows
-    for extractor in taken:
-        real = extractor.features(reference)
-        for source, x in samples.items():
-            images = np.clip(x, 0.0, 1.0) if x.dtype != np.uint8 else x
-            if settings.stretch and source != TRUTH:
-                images = stretched(images)
-            features = extractor.features(images)
-            for measure, found in _distances(real, features, generator, extractor.name):
-                add(source, measure, found)
-    return rows
+    return [
+        {"cell": cell, "seed": seed, **row}
+        for row in distances_of(reference, samples, extractors, settings.stretch, generator)
+    ]
 
 
 def singular_values(stages: Stages, cell: str, seed: int) -> list[Row]:
@@ -159,35 +96,48 @@ def singular_values(stages: Stages, cell: str, seed: int) -> list[Row]:
     ]
 
 
-def _measured_with(stages: Stages) -> str:
-    """Settings of the analysis that distances depend on, in words."""
-    own: Any = stages.second.config.analysis
-    words = [f"{own.generated} samples", *["stretched"] * own.stretch]
-    return ", ".join([*words, *[own.inception] * bool(own.inception)])
-
-
 def measure(path: Path) -> None:
-    """Measures the runs of a finished second stage that were not measured yet.
+    """Measures the finished runs of a second stage that were not measured yet.
 
-    Rows go to generated.csv and singular_values.csv; a run whose loss is not finite has none.
+    Rows go to generated.csv and singular_values.csv; see `measure_missing`.
 
     Raises:
-        ConfigError: where the weights of Inception cannot be used.
+        ConfigError: where the weights of Inception cannot be used, or a checkpoint is missing.
     """
     stages = load_stages(path)
-    wanted = _measured_with(stages)
-    rows = [row for row in read_csv(path / GENERATED) if row["measured_with"] == wanted]
-    spectra = read_csv(path / SINGULAR) if rows else []
-    done = {(row["cell"], row["seed"]) for row in rows}
-    runs = [
-        (row["cell"], row["seed"])
-        for row in stages.second.results
-        if row["status"] == "ok" and (row["cell"], row["seed"]) not in done
-    ]
-    for place, (cell, seed) in enumerate(runs, 1):
-        print(f"generating, {place} of {len(runs)}: {cell}, seed {seed} ...", flush=True)
-        rows += [{**row, "measured_with": wanted} for row in measured(stages, cell, seed)]
-        spectra = [row for row in spectra if (row["cell"], row["seed"]) != (cell, seed)]
-        spectra += singular_values(stages, cell, seed)
-        write_csv(path / SINGULAR, spectra)
-        write_csv(path / GENERATED, rows)
+    settings: Any = stages.second.config.analysis
+
+    def can_be_compared(cell: str) -> bool:
+        return extractors_of(_first_cell(stages, cell), settings.inception) != ()
+
+    measure_missing(
+        stages.second,
+        [
+            Measurement(
+                SINGULAR,
+                f"{settings.generated} samples",
+                lambda cell, seed: singular_values(stages, cell, seed),
+            ),
+            Measurement(
+                GENERATED,
+                measured_with(settings),
+                lambda cell, seed: measured(stages, cell, seed),
+                can_be_compared,
+            ),
+        ],
+    )
+
+
+def measure_samples(path: Path) -> None:
+    """Measures what is missing of a finished sweep, if its samples are compared at all.
+
+    Those of a second stage are; of another sweep where `analysis.compare` says so.
+
+    Raises:
+        ConfigError: see `measure` and `measure_run`.
+    """
+    config = read_config(path)
+    if config.data.kind == LATENTS:
+        measure(path)
+    elif is_compared(config):
+        measure_run(path)

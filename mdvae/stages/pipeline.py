@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdvae.stages.latents import draw_latents, first_of, latents_of
+from mdvae.stages.latents import first_of, latents_of
 from mdvae.store.loading import LoadedRun, load_run
 from mdvae.store.models import Model
+from mdvae.store.posteriors import draw_latents
 
 
 class TwoStages(NamedTuple):

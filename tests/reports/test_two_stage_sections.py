@@ -13,8 +13,10 @@ from invented import invented_run
 from runs import run_report, run_sweep
 
 import mdvae
+from mdvae.analysis.measuring import GENERATED, TRUTH
 from mdvae.reports.base import View
 from mdvae.reports.generated import (
+    found_text,
     generated_rows,
     log_distance,
     paired_ratio,
@@ -25,10 +27,10 @@ from mdvae.reports.generated import (
 from mdvae.reports.sections.stage_images import moved_images, sample_rows
 from mdvae.reports.sections.stage_published import published_ratio
 from mdvae.reports.sections.stage_training import over_seeds
-from mdvae.reports.sections.stages import comparison, found_text, ratio_text
+from mdvae.reports.sections.stages import comparison, ratio_text
 from mdvae.reports.staging import label_of, staged_cells
 from mdvae.settings.config import default_stage, resolve
-from mdvae.stages.measures import AGGREGATE, GENERATED, ONE, SINGULAR, SOURCES, TRUTH, TWO
+from mdvae.stages.measures import AGGREGATE, ONE, SINGULAR, SOURCES, TWO
 from mdvae.stages.pipeline import load_stages
 from mdvae.stages.plan import stage_config
 from mdvae.store import rundir

@@ -13,6 +13,8 @@ from ml_collections import ConfigDict
 from runs import CONFIGS, copy_of, finished_run, killed_at_checkpoint, run_report, run_sweep
 
 from mdvae import cli, sweep
+from mdvae.analysis import measuring
+from mdvae.analysis.measuring import GENERATED, TRUTH
 from mdvae.cli import load_config
 from mdvae.data.keys import purpose_key
 from mdvae.networks.features import FID, Extractor
@@ -21,9 +23,10 @@ from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import make_cells
 from mdvae.settings.registry import DATA
 from mdvae.stages import measures
-from mdvae.stages.latents import Latents, draw_latents, first_of, hash_of, latents_of
+from mdvae.stages.latents import Latents, first_of, hash_of, latents_of
 from mdvae.stages.pipeline import load_stages
 from mdvae.stages.plan import stage_config, stages_of
+from mdvae.store.posteriors import draw_latents
 from mdvae.store.rundir import read_csv, read_manifest, write_manifest
 from mdvae.store.samples import batch_of
 
@@ -78,20 +81,20 @@ def test_what_two_stages_generate_goes_through_both_decoders(stages):
 
 
 def test_every_source_of_every_run_is_measured(path, stages):
-    rows = read_csv(path / "second" / measures.GENERATED)
+    rows = read_csv(path / "second" / GENERATED)
     found = {(row["cell"], row["seed"], row["source"], row["measure"]) for row in rows}
     wanted = {
         (cell, seed, source, measure)
         for cell in CELLS
         for seed in (0, 1)
         for source in measures.SOURCES
-        for measure in ("energy distance", "MMD")
+        for measure in ("energy distance", "MMD", "Fréchet distance")
     }
     assert found == wanted
     assert all(row["low"] <= row["value"] <= row["high"] and row["n"] == 300 for row in rows)
     # Models of 60 steps are far from the data, and the data are not.
     energy = {r["source"]: r["value"] for r in rows if r["measure"] == "energy distance"}
-    assert energy[measures.ONE] > 10 * abs(energy[measures.TRUTH])
+    assert energy[measures.ONE] > 10 * abs(energy[TRUTH])
     spectra = read_csv(path / "second" / measures.SINGULAR)
     normal = [r["value"] for r in spectra if r["source"] == measures.NORMAL]
     assert len(normal) == 2 * (3 + 4)
@@ -101,14 +104,14 @@ def test_every_source_of_every_run_is_measured(path, stages):
 def test_a_measured_run_is_not_measured_again(path, stages, tmp_path, monkeypatch, capsys):
     shutil.copytree(path, tmp_path / "run")
     second = tmp_path / "run" / "second"
-    before = (second / measures.GENERATED).read_bytes()
+    before = (second / GENERATED).read_bytes()
     measures.measure(second)
     assert "generating" not in capsys.readouterr().out
     lines = before.decode().splitlines(keepends=True)
-    (second / measures.GENERATED).write_text("".join(lines[:17]))  # the header and two runs
+    (second / GENERATED).write_text("".join(lines[:25]))  # the header and two runs
     measures.measure(second)
     assert "1 of 2" in capsys.readouterr().out
-    assert (second / measures.GENERATED).read_bytes() == before
+    assert (second / GENERATED).read_bytes() == before
 
 
 def test_a_report_with_other_samples_measures_again(path, tmp_path, capsys):
@@ -116,10 +119,12 @@ def test_a_report_with_other_samples_measures_again(path, tmp_path, capsys):
     second = tmp_path / "run" / "second"
     results = (second / "results.csv").read_bytes()
     assert run_report(second, "--generated=200") == 0
-    assert {row["n"] for row in read_csv(second / measures.GENERATED)} == {200}
+    assert {row["n"] for row in read_csv(second / GENERATED)} == {200}
     assert (second / "results.csv").read_bytes() == results
     assert load_stages(second).second.config.analysis.generated == 200
-    with pytest.raises(ConfigError, match=r"--generated: has no effect on .*, which is no second"):
+    with pytest.raises(
+        ConfigError, match=r"--generated: has no effect on .*, which is no second stage and whose"
+    ):
         run_report(tmp_path / "run", "--generated=200")
 
 
@@ -143,7 +148,7 @@ def test_a_stage_killed_and_resumed_is_undisturbed(path, tmp_path):
     assert (tmp_path / "broken" / "results.csv").is_file()
     assert not (tmp_path / "broken" / "second" / "results.csv").is_file()
     assert run_sweep(STAGED, tmp_path / "broken") == 0
-    for name in ("results.csv", "metrics.jsonl", measures.GENERATED, measures.SINGULAR):
+    for name in ("results.csv", "metrics.jsonl", GENERATED, measures.SINGULAR):
         broken, whole = (each / "second" / name for each in (tmp_path / "broken", path))
         assert broken.read_bytes() == whole.read_bytes(), name
 
@@ -316,11 +321,11 @@ def test_weights_that_were_replaced_are_opened_again(tmp_path, monkeypatch):
         opened.append(Path(path).read_text())
         return Extractor(FID, 1, lambda images: np.zeros((len(images), 1), np.float32))
 
-    monkeypatch.setattr(measures, "inception_extractor", extractor)
+    monkeypatch.setattr(measuring, "inception_extractor", extractor)
     for text, changed in (("one", 5), ("one", 5), ("two", 6), ("three", 6), ("three", 6)):
         file.write_text(text)
         os.utime(file, ns=(0, changed))
-        assert [each.name for each in measures.extractors("none", str(file))] == [FID]
+        assert [each.name for each in measuring.extractors("none", str(file))] == [FID]
     assert opened == ["one", "two", "three"]
 
 

@@ -17,7 +17,7 @@ from mdvae.reports.plotting import (
     legend_below,
     make_panels,
 )
-from mdvae.reports.staging import is_second, staged_cells
+from mdvae.reports.staging import staged_cells
 from mdvae.reports.tables import Column, Table, axis_columns, number, plain
 from mdvae.stages.measures import FIRST_LATENTS, NORMAL, SECOND_LATENTS, SINGULAR
 from mdvae.store.rundir import read_csv
@@ -109,7 +109,7 @@ def _draw(view: View, found: dict[str, Spectra]) -> Figure:
 
 SECTION = Section(
     order=57,
-    applies=lambda view: is_second(view) and bool(_spectra(view)),
+    applies=lambda view: view.is_second and bool(_spectra(view)),
     tables=_tables,
     sentences=_sentences,
     pictures=_pictures,

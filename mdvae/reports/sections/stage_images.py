@@ -20,7 +20,7 @@ from mdvae.reports.imaging import (
 from mdvae.reports.mosaics import INCHES_OF_IMAGE, show
 from mdvae.reports.plotting import first_of, full_title
 from mdvae.reports.sections.images import image_variances
-from mdvae.reports.staging import is_second, opened, staged_cells
+from mdvae.reports.staging import opened, staged_cells
 from mdvae.reports.tables import number
 from mdvae.settings.grid import Cell
 from mdvae.stages.pipeline import Stages, TwoStages
@@ -55,7 +55,7 @@ class Moved(NamedTuple):
 
 def _images_cells(view: View) -> list[str]:
     """The cells of a second stage whose first is of images, in the order of the grid."""
-    if not is_second(view) or opened(view).stages is None:
+    if not view.is_second or opened(view).stages is None:
         return []
     return [name for name, cell in staged_cells(view).items() if is_of_images(cell)]
 

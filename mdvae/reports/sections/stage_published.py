@@ -7,9 +7,9 @@ import numpy as np
 
 from mdvae.analysis.summary import published_rows
 from mdvae.reports.base import Section, View
-from mdvae.reports.generated import OF_CLASSIFIER, ratio_of, source_of
-from mdvae.reports.sections.stages import measure_text, ratio_text
-from mdvae.reports.staging import is_second, staged_cells
+from mdvae.reports.generated import OF_CLASSIFIER, measure_text, ratio_of, source_of
+from mdvae.reports.sections.stages import ratio_text
+from mdvae.reports.staging import staged_cells
 from mdvae.reports.tables import Column, Table, number, plain
 from mdvae.settings.grid import Cell
 from mdvae.stages.measures import ONE, TWO
@@ -124,7 +124,7 @@ def _sentences(view: View) -> list[str]:
 
 SECTION = Section(
     order=7,
-    applies=lambda view: is_second(view) and bool(view.generated) and bool(_datasets(view)),
+    applies=lambda view: view.is_second and bool(view.generated) and bool(_datasets(view)),
     tables=_tables,
     sentences=_sentences,
 )

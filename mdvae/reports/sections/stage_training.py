@@ -8,7 +8,7 @@ from matplotlib.ticker import EngFormatter
 
 from mdvae.reports.base import Picture, Section, View
 from mdvae.reports.plotting import colours_of, first_of, full_title, legend_below, make_panels
-from mdvae.reports.staging import is_second, opened
+from mdvae.reports.staging import opened
 from mdvae.settings.grid import Cell
 from mdvae.store.rundir import Row
 
@@ -82,5 +82,5 @@ def _draw(cells: Sequence[Cell], found: dict[str, list[Row]]) -> Figure:
 
 
 SECTION = Section(
-    order=71, applies=lambda view: is_second(view) and bool(_lines(view)), pictures=_pictures
+    order=71, applies=lambda view: view.is_second and bool(_lines(view)), pictures=_pictures
 )

@@ -6,36 +6,24 @@ from typing import Any
 
 import numpy as np
 
+from mdvae.analysis.measuring import GENERATED
 from mdvae.analysis.statistics import Interval
 from mdvae.reports.base import Section, View
-from mdvae.reports.generated import (
-    OF_CLASSIFIER,
-    Found,
-    is_distance,
-    ratio_of,
-    source_of,
+from mdvae.reports.distances import (
+    HOW_MEASURED,
+    by_measure,
+    missing_lines,
+    reading_text,
+    source_columns,
 )
-from mdvae.reports.staging import is_second, opened, staged_cells
-from mdvae.reports.tables import Column, Table, axis_columns, number, plain
-from mdvae.stages.measures import GENERATED, ONE, SOURCES, TWO
-from mdvae.store.rundir import Row, read_csv
+from mdvae.reports.generated import Found, is_distance, measure_text, ratio_of, source_of
+from mdvae.reports.staging import opened, staged_cells
+from mdvae.reports.tables import Table, axis_columns, number, plain
+from mdvae.stages.measures import ONE, SOURCES, TWO
+from mdvae.store.rundir import Row
 
 # What a ratio of distances is held against.
 HALF = 0.5
-NO_FID = "no FID"
-
-
-def measure_text(measure: str) -> str:
-    """A measure's name; what could be taken for an FID says that it is none."""
-    return f"{measure} ({NO_FID})" if measure == OF_CLASSIFIER else measure
-
-
-def found_text(found: Found) -> str:
-    """A mean, half of its interval over seeds, and in brackets half of the bootstrap's."""
-    text = number(found.mean)
-    if found.n > 1 and np.isfinite(found.low):
-        text += f" ± {number((found.high - found.low) / 2, 2)}"
-    return text + (f" (± {number(found.spread, 2)})" if np.isfinite(found.spread) else "")
 
 
 def ratio_text(found: Interval) -> str:
@@ -52,50 +40,22 @@ def _ratio(row: Mapping[str, Any]) -> str:
 
 
 def _tables(view: View) -> list[Table]:
-    def value(source: str) -> Column:
-        return plain(source, lambda row: found_text(source_of(dict(row), source)))
-
     columns = [
         *axis_columns(staged_cells(view), view.generated),
-        plain("measure", lambda row: measure_text(row["measure"])),
-        *map(value, SOURCES),
+        *source_columns(SOURCES),
         plain("two stages / one", _ratio),
         plain("seeds", lambda row: str(row["runs"])),
     ]
     caption = (
-        f"{view.run.config.name}: distances of generated samples from held-out ones; mean and 95 %"
-        " interval over seeds, in brackets half of the bootstrap's interval, mean over seeds. FCD"
-        " is on features of a classifier of the data set; it is no FID and not comparable with one."
+        f"{view.run.config.name}: distances of generated samples from held-out ones; {HOW_MEASURED}"
     )
-    measures = list(dict.fromkeys(row["measure"] for row in view.generated))
-    rows = sorted(view.generated, key=lambda row: measures.index(row["measure"]))
-    return [Table(columns, rows, caption, latex=True, printed=True)]
-
-
-def _missing(view: View) -> list[str]:
-    """How to get what is not measured yet."""
-    sound = {(r["cell"], r["seed"]) for r in view.run.results if r["status"] == "ok"}
-    done = {(r["cell"], r["seed"]) for r in read_csv(view.run.path / GENERATED)}
-    left = len(sound - done)
-    if not left:
-        return []
-    again = view.run.manifest.get("command")
-    command = f": {again}" if again else ""
-    what = f"{left} of {len(sound)} runs are" if done else "What this second stage generates is"
-    return [f"{what} not measured yet; run the command of the sweep again{command}"]
+    return [Table(columns, by_measure(view.generated), caption, latex=True, printed=True)]
 
 
 def _reading(view: View) -> str:
     """How the table is to be read."""
-    counts = " or ".join(f"{n:,}" for n in sorted({row["n"] for row in view.generated}))
-    several = any(row["runs"] > 1 for row in view.generated)
-    over = (
-        "± is half of the 95 % interval over seeds, and in brackets" if several else "In brackets"
-    )
-    own = "mean over seeds" if several else "over other draws of the samples"
     return (
-        f"Generated: {counts} samples of each source against as many held-out ones. {over} half of"
-        f" the bootstrap's, {own}. The aggregate posterior is what a perfect second stage would"
+        f"{reading_text(view)} The aggregate posterior is what a perfect second stage would"
         " generate (of real data it is that of the held-out samples themselves, and may be closer"
         " to them than others are); the data are other samples of themselves, the least that can"
         " be told apart. The Fréchet distance is larger of fewer samples."
@@ -152,7 +112,7 @@ def comparison(measure: str, rows: Sequence[Row]) -> str:
 
 
 def _sentences(view: View) -> list[str]:
-    lines = _missing(view)
+    lines = missing_lines(view, GENERATED, "What this second stage generates is")
     if view.generated:
         lines.append(_reading(view))
     for measure in dict.fromkeys(row["measure"] for row in view.generated):
@@ -171,4 +131,6 @@ def _sentences(view: View) -> list[str]:
     return [line for line in lines if line]
 
 
-SECTION = Section(order=5, applies=is_second, tables=_tables, sentences=_sentences)
+SECTION = Section(
+    order=5, applies=lambda view: view.is_second, tables=_tables, sentences=_sentences
+)

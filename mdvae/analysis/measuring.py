@@ -1,0 +1,186 @@
+"""Distances of samples from held-out ones of the data, run by run: what all their sources share.
+
+Vectors are compared as they are; images by features of a classifier, or of Inception. The sources
+are those of `mdvae.analysis.generation`, and of a second stage those of `mdvae.stages.measures`.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mdvae.analysis.distances import energy_distance, kid, mmd, precision_recall
+from mdvae.analysis.frechet import Distance, frechet_interval
+from mdvae.data.files import stamp
+from mdvae.networks.features import Extractor, stretched
+from mdvae.settings.fields import ConfigError
+from mdvae.settings.grid import Cell
+from mdvae.store.extractors import classifier_extractor, inception_extractor
+from mdvae.store.loading import LoadedRun
+from mdvae.store.rundir import Row, read_csv, write_csv
+
+GENERATED = "generated.csv"
+# The source of other samples of the data themselves, the least that can be told apart.
+TRUTH = "data"
+# Settings of the analysis that distances depend on.
+MEASURED_WITH = ("generated", "stretch", "inception")
+# Of the bootstrap; of wide features, of which a draw takes seconds, few.
+DRAWS, FEW_DRAWS, WIDE = 100, 10, 256
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(dataset: str, inception: str, changed: int, size: int) -> tuple[Extractor, ...]:
+    """What `extractors` gives, as long as the weights of Inception are not changed."""
+    found = []
+    try:
+        found.append(classifier_extractor(dataset))
+    except ConfigError as error:
+        if not inception:
+            print(f"warning: nothing to compare images by ({error}); set analysis.inception")
+    if inception:
+        found.append(inception_extractor(inception, "analysis.inception"))
+    return tuple(found)
+
+
+def extractors(dataset: str, inception: str) -> tuple[Extractor, ...]:
+    """The features of images of a data set that there are; it is said where there are none.
+
+    Args:
+        inception: file with the weights of Inception; "" where there is none.
+
+    Raises:
+        ConfigError: where that cannot be used.
+    """
+    changed, size = stamp(Path(inception)) if inception else (0, 0)
+    return _opened(dataset, inception, changed, size)
+
+
+def extractors_of(cell: Cell, inception: str) -> tuple[Extractor, ...] | None:
+    """The features by which samples of a cell's data are compared; None of vectors as they are.
+
+    Args:
+        inception: see `extractors`.
+
+    Raises:
+        ConfigError: see `extractors`.
+    """
+    if not cell.sizes.shape:
+        return None
+    return extractors(getattr(cell.data, "dataset", cell.data.kind), inception)
+
+
+def _of_features(
+    reference: np.ndarray, samples: np.ndarray, generator: np.random.Generator, name: str
+) -> Iterator[tuple[str, Distance]]:
+    """Distances of features by name; `name` is that of the Frechet distance."""
+    draws = FEW_DRAWS if reference.shape[1] > WIDE else DRAWS
+    yield name, frechet_interval(reference, samples, draws, generator)
+    suffix = "" if name == "FCD" else f" ({name})"
+    yield f"KID{suffix}", kid(reference, samples, DRAWS, generator)
+    found = precision_recall(reference, samples, DRAWS, generator)
+    yield f"precision{suffix}", found.precision
+    yield f"recall{suffix}", found.recall
+
+
+def distances_of(
+    reference: np.ndarray,
+    samples: Mapping[str, np.ndarray],
+    taken: Sequence[Extractor] | None,
+    stretch: bool,
+    generator: np.random.Generator,
+) -> list[Row]:
+    """Distances of several sources of samples from one reference, a row each.
+
+    Args:
+        reference: [n, ...].
+        samples: [n, ...] by source; TRUTH are samples of the data themselves.
+        taken: see `extractors_of`.
+        stretch: whether images but those of TRUTH are stretched to [0, 1] first.
+
+    Returns:
+        Rows of source, measure, n, value, low, high.
+    """
+    rows: list[Row] = []
+
+    def add(source: str, measure: str, found: Distance) -> None:
+        told = {"source": source, "measure": measure, "n": len(reference)}
+        rows.append({**told, **found._asdict()})
+
+    if taken is None:
+        for source, x in samples.items():
+            add(source, "energy distance", energy_distance(reference, x, DRAWS, generator))
+            add(source, "MMD", mmd(reference, x, DRAWS, generator))
+        draws = FEW_DRAWS if reference.shape[1] > WIDE else DRAWS
+        for source, x in samples.items():
+            add(source, "Fréchet distance", frechet_interval(reference, x, draws, generator))
+        return rows
+    for extractor in taken:
+        real = extractor.features(reference)
+        for source, x in samples.items():
+            images = np.clip(x, 0.0, 1.0) if x.dtype != np.uint8 else x
+            if stretch and source != TRUTH:
+                images = stretched(images)
+            features = extractor.features(images)
+            for measure, found in _of_features(real, features, generator, extractor.name):
+                add(source, measure, found)
+    return rows
+
+
+def measured_with(settings: Any) -> str:
+    """Settings of the analysis that distances depend on, in words."""
+    words = [f"{settings.generated} samples", *["stretched"] * settings.stretch]
+    return ", ".join([*words, *[settings.inception] * bool(settings.inception)])
+
+
+class Measurement(NamedTuple):
+    """What is measured of each run and kept in a file.
+
+    Attributes:
+        file: its name in the run directory.
+        measured_with: the settings that it depends on, in words, a column of the file.
+        rows: (cell, seed) -> the rows of a run.
+        applies: whether the runs of a cell have any.
+    """
+
+    file: str
+    measured_with: str
+    rows: Callable[[str, int], list[Row]]
+    applies: Callable[[str], bool] = lambda cell: True
+
+
+def measure_missing(run: LoadedRun, measurements: Sequence[Measurement]) -> None:
+    """Measures the finished runs of a run directory that were not measured with these settings.
+
+    What was is kept, and all is written run by run; a run whose loss is not finite has no rows.
+
+    Raises:
+        ConfigError: where a run has no checkpoint.
+    """
+    kept = {
+        each.file: [
+            row
+            for row in read_csv(run.path / each.file)
+            if row.get("measured_with") == each.measured_with
+        ]
+        for each in measurements
+    }
+    done = {file: {(row["cell"], row["seed"]) for row in rows} for file, rows in kept.items()}
+    left: dict[tuple[str, int], list[Measurement]] = {}
+    for row in run.results:
+        key = row["cell"], row["seed"]
+        own = [m for m in measurements if key not in done[m.file] and m.applies(row["cell"])]
+        if row["status"] == "ok" and own:
+            left[key] = own
+    for place, ((cell, seed), own) in enumerate(left.items(), 1):
+        print(f"generating, {place} of {len(left)}: {cell}, seed {seed} ...", flush=True)
+        if not run.is_saved(cell, seed):
+            raise ConfigError(
+                f"{run.path}: has no checkpoint of {cell}, seed {seed}, of which samples are to be"
+                " compared; restore it"
+            )
+        for each in own:
+            rows = each.rows(cell, seed)
+            kept[each.file] += [{**row, "measured_with": each.measured_with} for row in rows]
+            write_csv(run.path / each.file, kept[each.file])
