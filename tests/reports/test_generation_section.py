@@ -5,12 +5,14 @@ import re
 import pytest
 from conftest import tiny_dict
 from invented import invented_run
+from matplotlib.figure import Figure
 from runs import run_report
 
 import mdvae
 from mdvae.analysis.generation import CODES, MODEL, RECONSTRUCTION, SOURCES
 from mdvae.analysis.measuring import GENERATED, TRUTH
 from mdvae.reports.base import View
+from mdvae.reports.distances import set_scale
 from mdvae.reports.generated import codes_rows, generated_rows, source_of
 from mdvae.reports.sections.generation import least_over_kappa
 from mdvae.settings.config import resolve
@@ -141,6 +143,22 @@ def test_without_an_axis_kappa_cells_are_drawn_side_by_side(tmp_path):
     text = (path / "report.md").read_text()
     assert "![Distances of samples from held-out ones](figures/distances.png)" in text
     assert "is least at" not in text
+
+
+@pytest.mark.parametrize("largest", [0.009, 0.3, 40.0])
+def test_an_axis_about_zero_labels_nothing_within_what_is_linear(largest):
+    """Where labels would stand upon each other; and enough of what is beyond."""
+    axes = Figure().subplots()
+    rows = [row("a", 0, MODEL, largest), row("a", 0, TRUTH, 0.0005)]
+    rows[0] |= {"low": largest, "high": largest}
+    rows[1] |= {"low": -0.0011, "high": 0.002}
+    set_scale(axes, "y", "MMD", rows)
+    assert axes.get_yscale() == "symlog"
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in axes.get_yticks() if low < tick < high]
+    assert 0.0 in ticks
+    assert all(tick == 0.0 or abs(tick) >= 0.0011 for tick in ticks)
+    assert max(ticks) > 0.1 * largest
 
 
 def test_what_is_not_measured_is_said(tmp_path):

@@ -14,6 +14,8 @@ from runs import CONFIGS, copy_of, finished_run, killed_at_checkpoint, run_repor
 
 from mdvae import cli, sweep
 from mdvae.analysis import measuring
+from mdvae.analysis.distances import energy_distance, mmd
+from mdvae.analysis.frechet import frechet_interval
 from mdvae.analysis.measuring import GENERATED, TRUTH
 from mdvae.cli import load_config
 from mdvae.data.keys import purpose_key
@@ -101,6 +103,28 @@ def test_every_source_of_every_run_is_measured(path, stages):
     assert max(abs(np.log(normal))) < 0.3
 
 
+def test_distances_are_those_of_the_sources(path, stages):
+    """In the order of the generator's draws, which decide the intervals."""
+    reference, samples = measures.sources_of(stages, CELLS[1], 1, 300)
+    generator = np.random.default_rng(1)
+    wanted = {}
+    for source, x in samples.items():
+        for name, distance in (("energy distance", energy_distance), ("MMD", mmd)):
+            wanted[source, name] = distance(reference, x, measuring.DRAWS, generator)
+    for source, x in samples.items():
+        found = frechet_interval(reference, x, measuring.DRAWS, generator)
+        wanted[source, "Fréchet distance"] = found
+    rows = [
+        row
+        for row in read_csv(path / "second" / GENERATED)
+        if (row["cell"], row["seed"]) == (CELLS[1], 1)
+    ]
+    assert len(rows) == len(wanted) == 12
+    for row in rows:
+        found = wanted[row["source"], row["measure"]]
+        assert (row["value"], row["low"], row["high"]) == pytest.approx(tuple(found), rel=1e-4)
+
+
 def test_a_measured_run_is_not_measured_again(path, stages, tmp_path, monkeypatch, capsys):
     shutil.copytree(path, tmp_path / "run")
     second = tmp_path / "run" / "second"
@@ -126,6 +150,8 @@ def test_a_report_with_other_samples_measures_again(path, tmp_path, capsys):
         ConfigError, match=r"--generated: has no effect on .*, which is no second stage and whose"
     ):
         run_report(tmp_path / "run", "--generated=200")
+    with pytest.raises(ConfigError, match=r"--compare: has no effect on .*, a second stage, whose"):
+        run_report(second, "--compare=True")
 
 
 def test_moved_together_stages_are_found(path, tmp_path):
