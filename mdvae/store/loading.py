@@ -78,7 +78,10 @@ class LoadedRun:
 
     @cached_property
     def blocks(self) -> dict[tuple[str, int], np.ndarray]:
-        """Per cell name and seed, [2, blocks] means of nelbo and recon over blocks of samples."""
+        """Per cell name and seed, [2, blocks] means of nelbo and recon over blocks of samples.
+
+        Those that a method does not score are nan.
+        """
         return rundir.read_arrays(self.path / rundir.BLOCKS, ("nelbo", "recon"))
 
     @cached_property

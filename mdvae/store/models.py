@@ -79,7 +79,10 @@ class Model(NamedTuple):
         return n > PIECE and not self.cell.sizes.points and not depends_on_others(self.cell)
 
     def encode(self, x: np.ndarray, c: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and log variance of q(z | x, c), [n, kappa] each; of a full one the diagonal's."""
+        """Mean and log variance of q(z | x, c), [n, kappa] each; of a full one the diagonal's.
+
+        The log variance of an encoder that is a function is -inf.
+        """
         if not self._in_pieces(len(x)):
             return self._moments(self.posterior(x, c), len(x))
         encoder, _ = compiled(self.cell)
