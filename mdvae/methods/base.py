@@ -7,7 +7,7 @@ import jax
 
 from mdvae.data.base import Batch, PyTree
 from mdvae.data.units import Units
-from mdvae.networks.base import Networks, Params, Stats
+from mdvae.networks.base import Networks, Params, Stats, of_points
 from mdvae.settings.fields import NUMBER, fields_of
 from mdvae.settings.grid import Cell, Group, Named, Sizes
 from mdvae.settings.registry import DATA, METHODS, NETWORKS
@@ -101,6 +101,7 @@ class MethodKind(NamedTuple):
         told: settings -> whether the networks are given the condition of the data.
         check: (cell, named) raises a ConfigError for settings that do not go together.
         decoded: (params, z_KB) -> codes as the decoder is given them, such as masked ones.
+        point: whether encoders are functions; a variance that networks may have is not looked at.
     """
 
     settings: type
@@ -109,6 +110,7 @@ class MethodKind(NamedTuple):
     told: Callable[[Any], bool] = lambda settings: False
     check: Callable[[Cell, Named], None] = _no_check
     decoded: Callable[[Params, jax.Array], jax.Array] = _as_they_are
+    point: bool = False
 
 
 class Optimiser(NamedTuple):
@@ -137,7 +139,8 @@ class OptimiserKind(NamedTuple):
 
 def networks_of(cell: Cell, sizes: Sizes | None = None) -> Networks:
     """The networks of a cell, at its true sizes or at others, such as its group's."""
-    return NETWORKS.find(cell.networks.kind).make(cell.networks, sizes or cell.sizes)
+    networks = NETWORKS.find(cell.networks.kind).make(cell.networks, sizes or cell.sizes)
+    return of_points(networks) if METHODS.find(cell.method.kind).point else networks
 
 
 def make_method(group: Group, steps: int) -> Method:

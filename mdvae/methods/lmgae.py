@@ -296,4 +296,4 @@ def _decoded(params: Params, z_KB: jax.Array) -> jax.Array:
 
 
 for _name, _settings in (("wae", WAE), ("lmgae", LMGAE)):
-    METHODS.add(_name, MethodKind(_settings, make, check=_check, decoded=_decoded))
+    METHODS.add(_name, MethodKind(_settings, make, check=_check, decoded=_decoded, point=True))

@@ -160,6 +160,16 @@ def with_standard_prior(networks: Networks) -> Networks:
     return networks._replace(encode=encode, decode=decode, prior=None)
 
 
+def of_points(networks: Networks) -> Networks:
+    """The same networks with an encoder that is a function: the mean of what theirs gives."""
+
+    def encode(params: Params, stats: Stats, batch: Batch, train: bool) -> tuple[Posterior, Stats]:
+        posterior, stats = networks.encode(params, stats, batch, train)
+        return Point(posterior.mean), stats
+
+    return networks._replace(encode=encode)
+
+
 def shapes_of(networks: Networks) -> PyTree:
     """Shapes and dtypes of params and stats."""
     return jax.eval_shape(networks.init, jax.random.key(0))

@@ -527,6 +527,14 @@ def test_a_decoder_is_given_masked_codes(tiny, quick_compilation):
     assert np.abs(open_model.generate(40) - made).max() > 1e-4
 
 
+@pytest.mark.parametrize("n", [20, PIECE + 20])
+def test_a_variance_that_nothing_trained_is_not_told(n, tiny, quick_compilation):
+    (cell,) = make_cells(configured(tiny, heads="gaussian"))
+    state = start_of(alone(cell, 20), cell)
+    _, logvar = Model(cell, 0, 20, state.params, state.stats).encode(np.zeros((n, 6)))
+    assert np.all(logvar == -np.inf)
+
+
 def test_what_a_model_without_a_likelihood_cannot_say(tiny, quick_compilation):
     (cell,) = make_cells(configured(tiny))
     state = start_of(alone(cell, 20), cell)
