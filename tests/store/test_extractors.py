@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from mdvae.analysis.frechet import frechet, frechet_interval, moments
 from mdvae.data.image_sources import load
 from mdvae.networks import classifier
 from mdvae.settings.fields import ConfigError
@@ -35,6 +36,21 @@ def test_shipped_classifiers_tell_classes_apart(dataset):
     # 400 of the 10,000 images of which the accuracy is stated: within four standard deviations.
     stated = about["accuracy"]
     assert abs(right - stated) < 4.0 * np.sqrt(stated * (1.0 - stated) / 400)
+
+
+@pytest.mark.parametrize("dataset", ["mnist_sample", "fashion_sample"])
+def test_fcd_of_a_data_set_itself_and_of_noise(dataset):
+    """0 to itself; noise is an order of magnitude farther than other images of the data."""
+    extractor, generator = classifier_extractor(dataset), np.random.default_rng(0)
+    images, others = load(dataset, "", "eval").x, load(dataset, "", "train").x[:400]
+    real = extractor.features(images)
+    itself = frechet_interval(real, extractor.features(images), 10, generator)
+    assert itself.value < 1e-6
+    assert itself.low <= 0.0 <= itself.high
+    apart = frechet(moments(real), moments(extractor.features(others)))
+    shuffled = generator.permuted(images.reshape(len(images), -1), axis=1).reshape(images.shape)
+    for noise in (shuffled, generator.random(images.shape, dtype=np.float32)):
+        assert frechet(moments(real), moments(extractor.features(noise))) > 10.0 * apart > 0.0
 
 
 def test_shipped_files_are_small_and_described():
