@@ -120,10 +120,11 @@ def left_out(data, method, networks, optimiser, changes):
     if optimiser != "rmsprop" or data not in ("manifold", "array", "images"):
         return True
     both = [name in changes for name in ("heads", "penalised")]
+    if method == "wae":  # "lmgae" has all of it and a mask
+        return data != "manifold" or not both[0]
     if networks == "mlp":
-        alike = method == "wae" or both[0] == both[1]
-        return not alike or (data != "manifold" and not both[0])
-    return method == "wae" or both[1]
+        return data == "images" or both[0] != both[1] or (data != "manifold" and not both[0])
+    return both[1]
 
 
 def all_cases():
