@@ -123,7 +123,7 @@ def left_out(data, method, networks, optimiser, changes):
     if method == "wae":  # "lmgae" has all of it and a mask
         return data != "manifold" or not both[0]
     if networks == "mlp":
-        return data == "images" or both[0] != both[1] or (data != "manifold" and not both[0])
+        return data == "images" or not all(both)
     return both[1]
 
 
