@@ -120,7 +120,6 @@ def _open_directory(stack: contextlib.ExitStack, path: Path, config: SweepConfig
     changed = rundir.claim_directory(path, config)
     saved = any((path / rundir.CHECKPOINTS).glob("*/*"))
     old = dataclasses.asdict(rundir.read_config(path).analysis)
-    stages_of(config, path)  # a mistake in one is told before hours of work
     return {
         "manifest": rundir.read_manifest(path),
         "saved": saved,
@@ -144,6 +143,7 @@ def run_sweep(arguments: Arguments) -> int:
         if not processes.is_first():
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         opened = processes.on_first(lambda: _open_directory(stack, path, config))
+        # In each process, and before hours of work, should there be a mistake in one.
         manifest, stages = opened["manifest"], stages_of(config, path)
         n_runs = len(cells) * config.seeds
         devices = pick_devices(arguments.devices, n_runs)

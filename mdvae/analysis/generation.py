@@ -19,10 +19,10 @@ from mdvae.analysis.measuring import (
     GENERATED,
     TRUTH,
     Measurement,
-    distances_of,
     extractors_of,
     measure_missing,
     measured_with,
+    rows_of_run,
 )
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
@@ -110,13 +110,12 @@ def sources_of(
 def distances(run: LoadedRun, cell: Cell, seed: int) -> list[Row]:
     """Distances of all sources of a run from held-out data, a row each."""
     settings: Any = run.config.analysis
-    extractors = extractors_of(cell, settings.inception)
-    reference, samples = sources_of(run, cell, seed, settings.generated)
-    generator = np.random.default_rng(seed)
-    return [
-        {"cell": cell.name, "seed": seed, **row}
-        for row in distances_of(reference, samples, extractors, settings.stretch, generator)
-    ]
+    return rows_of_run(
+        cell,
+        settings,
+        (cell.name, seed),
+        lambda: sources_of(run, cell, seed, settings.generated),
+    )
 
 
 def active_latents(run: LoadedRun, cell: Cell, seed: int) -> np.ndarray:

@@ -128,6 +128,27 @@ def distances_of(
     return rows
 
 
+def rows_of_run(
+    of: Cell,
+    settings: Any,
+    key: tuple[str, int],
+    samples: Callable[[], tuple[np.ndarray, dict[str, np.ndarray]]],
+) -> list[Row]:
+    """Distances of all sources of a run, a row each; weights are opened before samples are made.
+
+    Args:
+        of: the cell whose data the samples are compared with.
+        settings: of the analysis.
+        key: cell and seed of the run.
+        samples: () -> held-out samples, and those of each source.
+    """
+    cell, seed = key
+    taken = extractors_of(of, settings.inception)
+    generator = np.random.default_rng(seed)
+    found = distances_of(*samples(), taken, settings.stretch, generator)
+    return [{"cell": cell, "seed": seed, **row} for row in found]
+
+
 def measured_with(settings: Any) -> str:
     """Settings of the analysis that distances depend on, in words."""
     words = [f"{settings.generated} samples", *["stretched"] * settings.stretch]

@@ -20,10 +20,10 @@ from mdvae.analysis.measuring import (
     GENERATED,
     TRUTH,
     Measurement,
-    distances_of,
     extractors_of,
     measure_missing,
     measured_with,
+    rows_of_run,
 )
 from mdvae.settings.grid import Cell
 from mdvae.stages.pipeline import Stages, load_stages
@@ -62,13 +62,12 @@ def sources_of(
 def measured(stages: Stages, cell: str, seed: int) -> list[Row]:
     """Distances of all sources of a run from held-out data, a row each."""
     settings: Any = stages.second.config.analysis
-    extractors = extractors_of(_first_cell(stages, cell), settings.inception)
-    reference, samples = sources_of(stages, cell, seed, settings.generated)
-    generator = np.random.default_rng(seed)
-    return [
-        {"cell": cell, "seed": seed, **row}
-        for row in distances_of(reference, samples, extractors, settings.stretch, generator)
-    ]
+    return rows_of_run(
+        _first_cell(stages, cell),
+        settings,
+        (cell, seed),
+        lambda: sources_of(stages, cell, seed, settings.generated),
+    )
 
 
 def singular_values(stages: Stages, cell: str, seed: int) -> list[Row]:
