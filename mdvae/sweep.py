@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from mdvae import cli
-from mdvae.analysis.generation import check_comparable
+from mdvae.analysis.generation import check_comparable, is_compared
 from mdvae.analysis.results import save_results
 from mdvae.analysis.summary import published_rows
 from mdvae.benchmark.plan import print_plan
@@ -216,6 +216,9 @@ def _end(arguments: Arguments, stages: dict[str, SweepConfig]) -> int:
         # Joined already.
         own = arguments._replace(config=config, workdir=workdir, cluster=Cluster())
         code = max(code, run_sweep(own))
+    if arguments.report and stages and code == 0 and is_compared(arguments.config):
+        # Once more, as it shows what the stages generate beside its own models.
+        code = _report(arguments.workdir)
     return code
 
 

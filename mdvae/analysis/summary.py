@@ -73,7 +73,8 @@ def _paper_row(cell: Cell, part: int | None, published: Sequence[Row]) -> Row:
         if part is not None and "part" not in row:
             continue  # of a whole cell
         told = [name for name in own if name in row]
-        if all(row[name] == own[name] or row[name] == str(own[name]) for name in told):
+        # A table that tells of no cell, as of other systems, has a row for none.
+        if told and all(row[name] == own[name] or row[name] == str(own[name]) for name in told):
             return row
     return {}
 

@@ -102,6 +102,8 @@ class MethodKind(NamedTuple):
         check: (cell, named) raises a ConfigError for settings that do not go together.
         decoded: (params, z_KB) -> codes as the decoder is given them, such as masked ones.
         point: whether encoders are functions; a variance that networks may have is not looked at.
+        ratio: what the scores "ratio" are, in words; near 0 for a latent in use, 1 for another.
+        masked: whether these are 1 - mask, what latents are multiplied by.
     """
 
     settings: type
@@ -111,6 +113,8 @@ class MethodKind(NamedTuple):
     check: Callable[[Cell, Named], None] = _no_check
     decoded: Callable[[Params, jax.Array], jax.Array] = _as_they_are
     point: bool = False
+    ratio: str = "encoder over prior variance"
+    masked: bool = False
 
 
 class Optimiser(NamedTuple):

@@ -68,11 +68,16 @@ class LMGAE(WAE):
         variance_weight, variance_decay: of a latent there, and a: "exp_square", exp(-a mu^2)
             (code), or "exp", exp(-a mu) (eq. 8).
         mask_recon: weight of R in the mask's loss (lambda_1).
-        polarise: kappa times the weight of sum |mu (1 - mu)| there at the start (lambda_3).
+        polarise: kappa times the weight of sum |mu (1 - mu)| there at the start (lambda_3), which
+            is when the mask begins to move.
         polarise_every: the fraction of the steps after which that weight doubles, again and again;
             0 for 4 S steps (code), S = 75 up to kappa = 20, then 112.5 kappa up to 10,000.
         polarise_cap: the most that it becomes.
-        theta_max: theta starts uniform between 0 and this.
+        theta_min, theta_max: theta starts uniform between these (code: 0 and 5). A latent that
+            starts near 0 is given up before it is known whether it is needed.
+        mask_rate: rate of the mask as a part of learning_rate (code: 1).
+        mask_after: the fraction of the steps for which the mask stays as it starts (code: 0). Until
+            codes are normal the distance of the two laws pulls at latents that are needed, too.
         rate_decay: whether the losses of auto-encoder and mask are divided by 5 from step 5 S on
             (code); RMSProp and Adam, which see no scale, hardly notice.
     """
@@ -84,7 +89,10 @@ class LMGAE(WAE):
     polarise: float = number(2.0, NOT_NEGATIVE)
     polarise_every: float = number(0.02, fields.FRACTION)
     polarise_cap: float = number(2048.0, NOT_NEGATIVE)
+    theta_min: float = number(0.0, NOT_NEGATIVE)
     theta_max: float = number(5.0, ABOVE_ZERO)
+    mask_rate: float = number(1.0, ABOVE_ZERO)
+    mask_after: float = number(0.0, fields.FRACTION)
     rate_decay: bool = static(False, fields.TRUTH)
     others = 3
 
@@ -105,8 +113,14 @@ def schedule_unit(kappa: jax.Array) -> jax.Array:
     return jnp.where(kappa <= 20, 75, jnp.minimum(10_000, (112.5 * kappa).astype(jnp.int32)))
 
 
+def first_move(steps: int, numbers: Numbers) -> jax.Array:
+    """The step from which on the mask is trained."""
+    return jnp.round(numbers["mask_after"] * steps).astype(jnp.int32)
+
+
 def polarise_weight(step: jax.Array, steps: int, numbers: Numbers) -> jax.Array:
-    """lambda_3 at a step."""
+    """lambda_3 at a step; its clock starts as the mask begins to move."""
+    step = jnp.maximum(0, step - first_move(steps, numbers))
     first, every = numbers["polarise"] / numbers["kappa"], numbers["polarise_every"]
     own = jnp.maximum(1, jnp.round(every * steps).astype(jnp.int32))
     every = jnp.where(every > 0, own, 4 * schedule_unit(numbers["kappa"]))
@@ -211,8 +225,13 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         return TrainState(params, stats, opt, jnp.zeros((), jnp.int32))
 
     def start(state: TrainState, numbers: Numbers) -> TrainState:
-        theta = {"theta": numbers["theta_max"] * state.params["theta"]} if is_masked else {}
-        return state._replace(params={**state.params, **theta})
+        if not is_masked:
+            return state
+        low, high = numbers["theta_min"], numbers["theta_max"]
+        # Padding stays at 0.
+        is_true_K = true_latents(state.params["theta"], numbers["kappa"])
+        theta_K = is_true_K * (low + (high - low) * state.params["theta"])
+        return state._replace(params={**state.params, "theta": theta_K})
 
     def noise(key: jax.Array, n: int) -> dict[str, jax.Array]:
         key_z, key_mix = jax.random.split(key)
@@ -227,7 +246,7 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
     def step(state: TrainState, batch: Batch, noise: PyTree, numbers: Numbers) -> Moved:
         seen, opt = seen_in(state, batch, noise, numbers, True), dict(state.opt)
         n, last = own.critic_steps + own.others, own.critic_steps + 1
-        slow = {**numbers, "learning_rate": numbers["learning_rate"] * numbers["critic_rate"]}
+        own_rates = {CRITIC: "critic_rate", GENERATOR: "critic_rate", MASK: "mask_rate"}
         is_late = state.step >= 5 * schedule_unit(numbers["kappa"])
         share = jnp.where(is_late, 0.2, 1.0) if cell.value("rate_decay") else 1.0
 
@@ -236,7 +255,9 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
             z_KB, mix_1B = piece((seen.z_KB, seen.mix_1B), k, n, -1)
             seen = seen._replace(batch=piece(batch, k, n, axis), z_KB=z_KB, mix_1B=mix_1B)
             grads, told = jax.grad(getattr(losses, name), has_aux=True)(trained, seen, *more)
-            rates, part = (slow, 1.0) if name in (CRITIC, GENERATOR) else (numbers, share)
+            rate = numbers["learning_rate"] * numbers.get(own_rates.get(name, ""), 1.0)
+            rates = {**numbers, "learning_rate": rate}
+            part = share if name in (NETS, MASK) else 1.0
             grads = jax.tree.map(lambda leaf: part * leaf, grads)
             return *optimiser.update(trained, grads, opt, state.step, rates), told
 
@@ -258,7 +279,8 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
             weight = polarise_weight(state.step, steps, numbers)
             trained = params["theta"], opt[MASK]
             theta_K, opt[MASK], _ = update(MASK, *trained, last + 1, seen, weight)
-            params["theta"] = jnp.maximum(theta_K, 0.0)
+            is_moving = state.step >= first_move(steps, numbers)
+            params["theta"] = jnp.where(is_moving, jnp.maximum(theta_K, 0.0), trained[0])
             info["active"] = jnp.sum(seen.mu_K1 >= ACTIVE_FROM, dtype=error.dtype)
             info["polarised"] = polarisation(seen.mu_K1)
         info["gradient_norm"] = jnp.mean(lengths)
@@ -288,6 +310,11 @@ def _check(cell: Cell, named: Named) -> None:
             f"{named('reconstruction')}: 'cross_entropy' needs data and a decoder between 0 and 1,"
             " such as images and networks.output 'sigmoid'; it must be 'squared' or 'norm'"
         )
+    if isinstance(own, LMGAE) and own.theta_min > own.theta_max:
+        raise ConfigError(
+            f"{named('theta_min')}: {own.theta_min:g} is not usable with theta_max ="
+            f" {own.theta_max:g}; it must be no more"
+        )
     check_pieces(cell, named, own.critic_steps + own.others)
 
 
@@ -296,4 +323,6 @@ def _decoded(params: Params, z_KB: jax.Array) -> jax.Array:
 
 
 for _name, _settings in (("wae", WAE), ("lmgae", LMGAE)):
-    METHODS.add(_name, MethodKind(_settings, make, check=_check, decoded=_decoded, point=True))
+    _kind = MethodKind(_settings, make, check=_check, decoded=_decoded, point=True)
+    _is_masked = issubclass(_settings, LMGAE)
+    METHODS.add(_name, _kind._replace(ratio="1 - mask", masked=True) if _is_masked else _kind)

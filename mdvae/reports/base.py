@@ -18,6 +18,7 @@ from mdvae.analysis.summary import ladder_rows, summarise, summarise_parts
 from mdvae.reports.generated import codes_rows, generated_rows
 from mdvae.reports.tables import Table
 from mdvae.settings.grid import Cell
+from mdvae.settings.registry import METHODS
 from mdvae.stages import measures
 from mdvae.stages.plan import LATENTS
 from mdvae.store.loading import LoadedRun
@@ -103,6 +104,13 @@ class View:
             for cell in self.run.cells
             if cell.name not in {*self.ladder_of, *started, *uncounted} and len(cell.parts) == 1
         ]
+
+    @cached_property
+    def ratio(self) -> str:
+        """What the ratios are by which latents are counted, in words."""
+        counting = {name for name, _ in self.run.spectra}
+        cells = [cell for cell in self.run.cells if cell.name in counting] or self.run.cells
+        return " or ".join(dict.fromkeys(METHODS.find(c.method.kind).ratio for c in cells))
 
     @property
     def has_counts(self) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 from mdvae.analysis.jacobian import codes
 from mdvae.reports.base import View
 from mdvae.settings.grid import Cell
+from mdvae.settings.registry import METHODS
 from mdvae.store.models import Model
 
 # Cells of which images are shown.
@@ -29,7 +30,8 @@ class Directions(NamedTuple):
 
     Attributes:
         code: [kappa], the mean of q(z | x) of the image.
-        ratios: [kappa], encoder over prior variance along each direction, ascending.
+        ratios: [kappa], encoder over prior variance along each direction, or what a method counts
+            latents by in its place, ascending.
         steps: [kappa, kappa], a row per direction: one standard deviation of the prior along it.
     """
 
@@ -67,6 +69,17 @@ def evaluated(view: View, shown: Shown) -> tuple[np.ndarray, np.ndarray | None]:
     return x, c if shown.cell.is_told else None
 
 
+def ratios_of_points(view: View, shown: Shown) -> np.ndarray | None:
+    """What latents of a model are counted by whose encoder has no variance, [kappa].
+
+    0, in use, where its method counts none; None of an encoder with a variance.
+    """
+    if not METHODS.find(shown.cell.method.kind).point:
+        return None
+    found = view.run.mean_spectra.get((shown.cell.name, shown.seed))
+    return np.zeros(shown.cell.sizes.kappa) if found is None else found
+
+
 def balanced(labels: np.ndarray, n: int) -> np.ndarray:
     """Places of n samples, by class, of each class as many as can be.
 
@@ -79,19 +92,26 @@ def balanced(labels: np.ndarray, n: int) -> np.ndarray:
     return first[np.lexsort((rank[first], labels[first]))]
 
 
-def directions(model: Model, x: np.ndarray, c: np.ndarray | None = None) -> Directions:
+def directions(
+    model: Model,
+    x: np.ndarray,
+    c: np.ndarray | None = None,
+    given: np.ndarray | None = None,
+) -> Directions:
     """The axes of z, or the eigenvectors of a full covariance, at the code of the first image.
 
     Args:
         x: [n, height, width, channels], images over which the covariance is a mean.
         c: [n, c], what the model is told of them; None of a VAE.
+        given: [kappa], ratios of the latents of a model whose encoder has no variance.
     """
     found = codes(model, x, c)
     mean_KK = found.covariance.mean(axis=0)
     if model.cell.value("covariance") == "full":
         ratios, directions_KK = np.linalg.eigh(mean_KK)
     else:
-        ratios, directions_KK = np.diagonal(mean_KK), np.eye(len(mean_KK))
+        ratios = np.diagonal(mean_KK) if given is None else given
+        directions_KK = np.eye(len(mean_KK))
     order = np.argsort(ratios)
     # Columns of the matrix are directions, in units of the prior.
     steps_KK = found.scale[0] * directions_KK[:, order].T

@@ -31,10 +31,11 @@ RATES, PART_SUMMARY = "rates.csv", "part_summary.csv"
 
 NOTES = """- Units: nats inside mdvae; columns marked "paper units" are twice that, as CVAE-dims
   prints them. Recon is ||x - x_hat||^2, not halved.
-- AD ({threshold}): latents whose encoder variance, averaged over fresh samples, is below
-  {threshold} of the prior's. AD (gap): latents below the largest gap of the sorted log odds
-  log(ratio / (1 - ratio)), ratios capped at {prior:g}, the prior's level, which is the top as well;
-  gaps of less than {gap:g} nats do not count, and with all latents at the cap AD is 0.
+- AD ({threshold}): latents whose ratio ({ratio}), averaged over fresh samples, is below
+  {threshold}. AD (gap): latents below the largest gap of the sorted log odds
+  log(ratio / (1 - ratio)), ratios capped at {prior:g}, the level of latents left alone, which is
+  the top as well; gaps of less than {gap:g} nats do not count, and with all latents at the cap AD
+  is 0.
 - ± is half of the 95 % interval of the mean over seeds (Student's t); it needs two seeds. After
   a mean "(2 of 5)" says that the other runs diverged or have no such value, and are not in it."""
 SLOPE_NOTE = """- r̂ (loss slope): d minus the slope of 2 nelbo in log γ. Over a ladder of held
@@ -117,14 +118,15 @@ def _notes(view: View) -> str:
     if not view.has_counts:
         return ""
     analysis = view.run.config.analysis
-    notes = [NOTES.format(threshold=view.threshold, gap=analysis.ad_min_gap, prior=PRIOR_LEVEL)]
+    told = {"threshold": view.threshold, "gap": analysis.ad_min_gap, "prior": PRIOR_LEVEL}
+    notes = [NOTES.format(ratio=view.ratio, **told)]
     if any(row.get("r_hat_slope") is not None for row in view.run.results):
         notes.append(SLOPE_NOTE)
     learned = [cell for cell in view.run.cells if cell.value("log_gamma") is None]
     ways = dict.fromkeys(cell.value("gamma") for cell in learned)
-    told = [GAMMA_NOTES[way] for way in ways if way in GAMMA_NOTES]
-    if told:
-        notes.append(f"- γ: {'; or '.join(told)}.")
+    learning = [GAMMA_NOTES[way] for way in ways if way in GAMMA_NOTES]
+    if learning:
+        notes.append(f"- γ: {'; or '.join(learning)}.")
     if any(theory.fills_space(cell) for cell in view.run.cells):
         notes.append(FULL_NOTE)
     return "\n".join(notes)

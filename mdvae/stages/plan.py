@@ -12,18 +12,31 @@ from typing import Any
 from mdvae.settings.config import SweepConfig, resolve
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Cell, make_cells
+from mdvae.settings.registry import METHODS
 from mdvae.store import rundir
 from mdvae.store.inception_files import check_inception
 
 LATENTS = "latents"
 
 
-def _grids(cells: tuple[Cell, ...], axes: Mapping[str, Any]) -> dict[str, Any]:
-    """A grid of all cells of a first sweep for each width of their latents, which it keeps.
+def _grids(name: str, cells: tuple[Cell, ...], axes: Mapping[str, Any]) -> dict[str, Any]:
+    """A grid of the cells of a first sweep for each width of their latents, which it keeps.
+
+    Codes that a method makes normal by itself are left out: a second stage learns the distribution
+    of those of which no loss says that it is the prior's.
 
     Args:
         axes: others that the stage has.
+
+    Raises:
+        ConfigError: where that leaves none.
     """
+    cells = tuple(cell for cell in cells if not METHODS.find(cell.method.kind).point)
+    if not cells:
+        raise ConfigError(
+            f"stages.{name}: the first sweep has no model whose encoder has a variance; leave the"
+            " stage out, or name cells in its grid"
+        )
     widths = dict.fromkeys(cell.sizes.kappa for cell in cells)
     return {
         f"kappa{kappa}": {
@@ -62,7 +75,7 @@ def stage_config(config: SweepConfig, name: str, first: Path) -> SweepConfig:
             raise ConfigError(
                 f"stages.{name}.grid: says nothing of cells; give the axis cell as well"
             )
-        grid = _grids(cells, grid)
+        grid = _grids(name, cells, grid)
     own = {
         "seeds": config.seeds,
         "seed": config.seed,

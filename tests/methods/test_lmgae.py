@@ -263,6 +263,7 @@ def test_a_linear_critic_is_known(quick_compilation):
 )
 def test_the_weight_of_polarisation_doubles_up_to_its_cap(kappa, fraction, steps, every):
     numbers = {"polarise": 2.0, "polarise_every": fraction, "polarise_cap": 2048.0, "kappa": kappa}
+    numbers["mask_after"] = 0.0
     numbers = {name: np.float32(value) for name, value in numbers.items()}
     expected, weight = [], 2.0 / kappa
     for step in range(steps):
@@ -273,6 +274,11 @@ def test_the_weight_of_polarisation_doubles_up_to_its_cap(kappa, fraction, steps
     places = places[(places >= 0) & (places < steps)]
     found = [float(polarise_weight(jnp.int32(i), steps, numbers)) for i in places]
     np.testing.assert_allclose(found, np.array(expected)[places], rtol=1e-6)
+    # With a mask that waits the same follows later.
+    later = {**numbers, "mask_after": np.float32(0.5)}
+    waiting = [float(polarise_weight(jnp.int32(i), steps, later)) for i in places]
+    moved = np.maximum(places - np.round(np.float32(0.5) * steps).astype(int), 0)
+    np.testing.assert_allclose(waiting, np.array(expected)[moved], rtol=1e-6)
     if kappa == 110:
         assert found[-1] == pytest.approx(74.5, abs=0.1)  # as computed of the published run
 
@@ -379,6 +385,26 @@ def test_theta_starts_uniform_and_stays_above_zero(tiny, quick_compilation):
     assert np.any((seen[0] == 0.0) & (seen[-1] > 0.0))  # and back again
 
 
+def test_theta_starts_between_two_values_and_waits(tiny, quick_compilation):
+    grid = {"kappa": (200,), "d": (6,), "r": (2,)}
+    fields = {"theta_min": 1.0, "theta_max": 1.5, "mask_after": 0.1, "mask_recon": 0.0}
+    (cell,) = make_cells(configured(tiny, grid, learning_rate=0.5, **fields))
+    machine, numbers = alone(cell, 20), numbers_of(cell)
+    state = start_of(machine, cell)
+    start = np.asarray(state.params["theta"])
+    assert 1.0 < start.min() < 1.02
+    assert 1.48 < start.max() < 1.5
+    # Padded latents stay at 0 whatever the start is.
+    padded = machine.start(drawn(machine, cell), {**numbers, "kappa": np.float32(120)})
+    np.testing.assert_array_equal(padded.params["theta"][120:], 0.0)
+    np.testing.assert_array_equal(padded.params["theta"][:120], start[:120])
+    step, moved = jax.jit(machine.step), []
+    for i, batch in enumerate(batches(cell, 3)):
+        state, _ = step(state, batch, machine.noise(jax.random.key(i), 40), numbers)
+        moved.append(not np.array_equal(state.params["theta"], start))
+    assert moved == [False, False, True]  # a tenth of 20 steps
+
+
 def test_what_is_scored(tiny, quick_compilation):
     lmgae, wae = (
         make_cells(configured(tiny, method=method, reconstruction="norm"))[0]
@@ -453,6 +479,10 @@ def test_late_losses_are_divided_by_five(tiny, quick_compilation):
             {"reconstruction": "cross_entropy", "output": "linear"},
             r"^method\.reconstruction: 'cross_entropy' needs data and a decoder between 0 and 1,"
             r" such as images and networks\.output 'sigmoid'; it must be 'squared' or 'norm'$",
+        ),
+        (
+            {"theta_min": 2.0, "theta_max": 1.0},
+            r"^method\.theta_min: 2 is not usable with theta_max = 1; it must be no more$",
         ),
         (
             {"critic_steps": 0},

@@ -98,7 +98,7 @@ def test_the_cell_that_is_shown_can_be_chosen(tmp_path):
     for cell in ("kappa4-d6-r2", "kappa4-d6-r3"):
         assert run_report(f"--cell={cell}", path) == 0
         text = (path / "report.md").read_text()
-        assert f"Encoder variances over the prior's, {cell}, seed 0: {cell[-1]} below" in text
+        assert f"Encoder over prior variance by latent, {cell}, seed 0: {cell[-1]} below" in text
 
 
 def said_in(figure):

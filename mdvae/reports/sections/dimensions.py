@@ -41,6 +41,9 @@ from mdvae.store.loading import LoadedRun
 from mdvae.store.rundir import Row
 
 SIZES = ("r", "d", "t")
+# Series beyond which AD against r is too crowded, and values of kappa from which on AD is drawn
+# against these, where data have a truth.
+MOST_SERIES, FEWEST = 6, 3
 RULES = (("ad", "by the {} rule"), ("ad_gap", "by the gap rule"))
 
 
@@ -224,8 +227,10 @@ def _with_truth(view: View) -> list[Cell]:
 
 
 def _pictures(view: View) -> list[Picture]:
-    series = list(dict.fromkeys(family_of(cell, SIZES) for cell in _with_truth(view)))
-    if not series:
+    cells = _with_truth(view)
+    series = list(dict.fromkeys(family_of(cell, SIZES) for cell in cells))
+    # Of many kappas AD is drawn against these instead.
+    if not series or (len(series) > MOST_SERIES and len({c.sizes.kappa for c in cells}) >= FEWEST):
         return []
     title = "Learned AD against r" + first_of(len(series), len(MARKERS), "kinds of cells")
     return [Picture("ad_against_r.png", title, _draw(view, series[: len(MARKERS)]))]

@@ -18,10 +18,12 @@ from mdvae.reports.imaging import (
     evaluated,
     is_of_images,
     moved_along,
+    ratios_of_points,
 )
 from mdvae.reports.mosaics import INCHES_OF_IMAGE, columns_at, show
 from mdvae.reports.plotting import full_title
 from mdvae.reports.tables import number
+from mdvae.settings.registry import METHODS
 
 COLUMNS = 10
 SAMPLE_ROWS = 8
@@ -44,7 +46,7 @@ class Traversal(NamedTuple):
     """Images along directions of the latent space.
 
     Attributes:
-        ratios: [rows], encoder over prior variance along each direction, ascending.
+        ratios: [rows], of the directions, ascending; see `imaging.Directions`.
         images: [rows, steps, height, width, channels].
         left_out: how many active and how many other directions have no row.
     """
@@ -119,7 +121,7 @@ def traverse(view: View, shown: Shown) -> Traversal:
     The ratios are of the mean covariance of `IMAGES` evaluation images.
     """
     x, c = evaluated(view, shown)
-    found = directions(shown.model, x, c)
+    found = directions(shown.model, x, c, ratios_of_points(view, shown))
     threshold = view.run.config.analysis.ad_threshold
     rows = _rows_of(found.ratios, threshold)
     moves = np.linspace(-REACH, REACH, STEPS)
@@ -147,7 +149,8 @@ def _draw_traversals(view: View, shown: Shown) -> Figure:
     show(axes, found.images, labels)
     moves = np.linspace(-REACH, REACH, STEPS)
     columns_at(axes, found.images, [f"{move:+.1f}" if move else "0" for move in moves])
-    axes.set_ylabel("encoder over prior variance; variance of the row's images", fontsize=8)
+    ratio = METHODS.find(shown.cell.method.kind).ratio
+    axes.set_ylabel(f"{ratio}; variance of the row's images", fontsize=8)
     left = [f"{n} {name}" for n, name in zip(found.left_out, ("active", "other"), strict=True) if n]
     more = f"\n(between these rows {' and '.join(left)} ones are left out)" if left else ""
     what = "eigenvector of the mean covariance" if _is_full(shown) else "latent"
@@ -163,12 +166,18 @@ def _is_full(shown: Shown) -> bool:
     return shown.cell.value("covariance") == "full"
 
 
+def _counts(shown: Shown) -> bool:
+    """Whether the method of a model tells latents in use from others."""
+    kind = METHODS.find(shown.cell.method.kind)
+    return kind.masked or not kind.point
+
+
 def _pictures(view: View) -> list[Picture]:
     models = chosen(view)
     if not models:
         return []
     # Decoded by the statistics of its images, a traversal would show its own effect on these.
-    alone = [each for each in models if not depends_on_others(each.cell)]
+    alone = [each for each in models if not depends_on_others(each.cell) and _counts(each)]
     of_shown = [each for each in alone if each.cell.name == view.shown.name]
     # Applied to a few images without being compiled as a whole, networks are quickest so.
     with by_compiler():
@@ -183,6 +192,6 @@ def _pictures(view: View) -> list[Picture]:
 
 SECTION = Section(
     order=80,
-    applies=lambda view: view.has_counts and any(is_of_images(cell) for cell in view.run.cells),
+    applies=lambda view: any(is_of_images(cell) for cell in view.run.cells),
     pictures=_pictures,
 )

@@ -1,6 +1,7 @@
-"""AD against kappa, where cells differ in kappa alone and their data have no known dimension.
+"""AD against kappa, where cells differ in kappa alone.
 
-As kappa grows AD follows it until the latents are enough, and then stays (Table 2 of CVAE-dims).
+As kappa grows AD follows it until the latents are enough, and then stays (Table 2 of CVAE-dims,
+Figure 5 of LMGAE). Data of a known dimension are shown from three values of kappa on.
 """
 
 from collections.abc import Sequence
@@ -21,22 +22,31 @@ from mdvae.reports.plotting import (
     plot_ad,
     say_why,
 )
-from mdvae.reports.sections.dimensions import RULES
+from mdvae.reports.sections.dimensions import FEWEST, RULES, fraction_text
 from mdvae.reports.tables import interval_text, number, with_interval
 from mdvae.settings.grid import Cell, families
 from mdvae.store.rundir import Row
 
 # Distance between the rules' markers over the range of kappa.
 APART = 0.03
+# More ticks than this along kappa are left out.
+MOST_TICKS = 10
 
 
 def _families(view: View) -> dict[str, list[Cell]]:
-    """Cells that differ in kappa alone, of data without a truth and with gamma learned."""
+    """Cells that differ in kappa alone, of methods that count; gamma learned if there is one."""
+    uncounted = {row["cell"] for row in view.run.results if row.get("ad_threshold") is None}
+    counted = [cell for cell in view.run.cells if cell.name not in uncounted]
     return {
         name: cells
-        for name, cells in families(view.run.cells, "kappa").items()
-        if theory.manifold_dimension(cells[0]) is None and cells[0].value("log_gamma") is None
+        for name, cells in families(counted, "kappa").items()
+        if cells[0].value("log_gamma") is None and (not _is_known(cells[0]) or len(cells) >= FEWEST)
     }
+
+
+def _is_known(cell: Cell) -> bool:
+    """Whether all latents of a cell's model answer to one known dimension."""
+    return theory.manifold_dimension(cell) is not None and not cell.is_told
 
 
 def title_of(cell: Cell) -> str:
@@ -94,12 +104,39 @@ def _sentences(view: View) -> list[str]:
         before, last = done[-2][0], done[-1][0]
         grown = [difference(view, before, last, rule) for rule, _ in RULES]
         # Where nothing but kappa varies there is no name.
-        head = f"{name}: for" if dict(last.point).keys() - {"kappa"} else "For"
+        of = f"{name}: " if dict(last.point).keys() - {"kappa"} else ""
         lines.append(
-            f"{head} κ = {kappas} {' and '.join(means)}{paper}; of the last"
+            f"{of}{'for' if of else 'For'} κ = {kappas} {' and '.join(means)}{paper}; of the last"
             f" {last.sizes.kappa - before.sizes.kappa} latents {grown[0]} become active"
             f" ({grown[1]} by the gap)."
         )
+        lines += [f"{of}{line}" for line in _against_truth(view, cells)]
+    return lines
+
+
+def _against_truth(view: View, cells: Sequence[Cell]) -> list[str]:
+    """How many runs have the dimension of their data, at least as many latents or fewer given."""
+    if not _is_known(cells[0]):
+        return []
+    r, lines = theory.manifold_dimension(cells[0]) or 0, []
+    kappa_of = {cell.name: cell.sizes.kappa for cell in cells}
+    runs = [row for row in view.run.results if row["cell"] in kappa_of and row["status"] == "ok"]
+    enough = [row for row in runs if kappa_of[row["cell"]] >= r]
+    few = [row for row in runs if kappa_of[row["cell"]] < r]
+    for rule, label in zip(("ad", "ad_gap"), (f"AD ({view.threshold})", "AD (gap)"), strict=True):
+        said = []
+        if enough:
+            near = sum(row[rule] is not None and abs(row[rule] - r) <= 1 for row in enough)
+            exact = sum(row[rule] == r for row in enough)
+            said.append(
+                f"within 1 of r = {r} in {fraction_text(near, len(enough))} of runs with κ ≥ r,"
+                f" r itself in {exact}"
+            )
+        if few:
+            full = sum(row[rule] == kappa_of[row["cell"]] for row in few)
+            said.append(f"all of κ in {full} of {len(few)} runs with κ < r = {r}")
+        if said:
+            lines.append(f"{label} is {'; and '.join(said)}.")
     return lines
 
 
@@ -116,12 +153,18 @@ def _draw(view: View, found: Sequence[list[Cell]]) -> Figure:
         rows = _rows(view, cells)
         kappas = np.array([cell.sizes.kappa for cell in cells], float)
         axes.plot([0, kappas[-1]], [0, kappas[-1]], ":", color="0.5", label="AD = κ")
+        if _is_known(cells[0]):
+            r = theory.manifold_dimension(cells[0]) or 0
+            axes.axhline(r, color="0.5", linestyle="--", linewidth=1.0, label="AD = r")
         threshold = view.run.config.analysis.ad_threshold
         plot_ad(axes, kappas, rows, threshold, apart=APART * kappas[-1])
         if not any(row["runs"] for row in rows):
             say_why(axes, "no run is done yet")
         axes.set_title(title_of(cells[0]), fontsize=7)
-        axes.set_xticks(kappas)
+        if len(kappas) <= MOST_TICKS:
+            axes.set_xticks(kappas)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("κ")
         if i % 3 == 0:

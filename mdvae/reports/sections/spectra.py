@@ -1,4 +1,4 @@
-"""Spectra: the encoder's variances over the prior's, latent by latent."""
+"""Spectra: the ratios by which latents are counted, such as encoder over prior variance."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,7 @@ from mdvae.reports.plotting import (
 )
 from mdvae.reports.tables import Table, number, plain
 from mdvae.settings.grid import Cell, Part
-from mdvae.settings.registry import DATA
+from mdvae.settings.registry import DATA, METHODS
 from mdvae.store.loading import LoadedRun
 
 MATRIX_COLUMNS = 5
@@ -41,7 +41,7 @@ EXPECTED: dict[str, Any] = {
 
 
 def _tables(view: View) -> list[Table]:
-    """The variance ratios of one run, active ones bold (as CVAE-dims, Tables 10 and 11)."""
+    """The ratios of one run, active ones bold (as CVAE-dims, Tables 10 and 11)."""
     run, cell = view.run, view.shown
     seeds = [seed for seed in run.seeds if (cell.name, seed) in run.spectra]
     if not seeds or len(cell.parts) > 1:
@@ -57,10 +57,16 @@ def _tables(view: View) -> list[Table]:
     rows = [{str(k): texts[i + k] for k in range(width)} for i in range(0, len(texts), width)]
     columns = [plain("", lambda row, k=k: row[str(k)]) for k in range(width)]
     caption = (
-        f"Encoder variances over the prior's, {cell.name}, seed {seeds[0]}: {int(active.sum())}"
-        f" below {view.threshold} (bold)"
+        f"{_ratio_of(cell)} by latent, {cell.name}, seed {seeds[0]}: {int(active.sum())} below"
+        f" {view.threshold} (bold)"
     )
     return [Table(columns, rows, caption)]
+
+
+def _ratio_of(cell: Cell) -> str:
+    """What a cell's ratios are, at the head of a sentence."""
+    words = METHODS.find(cell.method.kind).ratio
+    return words[0].upper() + words[1:]
 
 
 def _ratio(ratio: float) -> str:
@@ -97,18 +103,18 @@ def _title(cell: Cell, part: Part) -> str:
 def _pictures(view: View) -> list[Picture]:
     more = first_of(len(_parted(view.run)), MAX_PANELS, "cells")
     found = [
-        Picture("spectra.png", "Spectra of the encoder variances" + more, _draw_spectra(view)),
+        Picture("spectra.png", f"Spectra: {view.ratio}{more}", _draw_spectra(view)),
         Picture("thresholds.png", "AD as a function of the threshold" + more, _draw_curves(view)),
     ]
     cell = view.shown
     if len(cell.parts) == 1 and any((cell.name, s) in view.run.spectra for s in view.run.seeds):
-        title = f"Encoder variances of {cell.name}"
+        title = f"{_ratio_of(cell)} by latent and seed, {cell.name}"
         found.append(Picture("variances.png", title, _draw_heat_map(view)))
     return found
 
 
 def _draw_spectra(view: View) -> Figure:
-    """Sorted variance ratios of each cell, a line per seed."""
+    """Sorted ratios of each cell, a line per seed."""
     shown, threshold = _parted(view.run)[:MAX_PANELS], view.run.config.analysis.ad_threshold
     figure, panels = make_panels(len(shown), 2.1, 2.1, 5, sharey=True)
     panels[0].set_yscale("log")
@@ -125,7 +131,7 @@ def _draw_spectra(view: View) -> Figure:
         axes.set_title(_title(cell, part), fontsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if i % 5 == 0:
-            axes.set_ylabel("variance ratio")
+            axes.set_ylabel(view.ratio.replace(" or ", "\nor "))
     figure.supxlabel("latent, sorted (a line per seed)", size=9)
     legend_above(figure, panels)
     return figure
@@ -160,7 +166,7 @@ def _draw_curves(view: View) -> Figure:
 
 
 def _draw_heat_map(view: View) -> Figure:
-    """Variance ratios of a cell as a heat map: a row per seed, a column per latent."""
+    """Ratios of a cell as a heat map: a row per seed, a column per latent."""
     run, cell = view.run, view.shown
     seeds = [seed for seed in run.seeds if (cell.name, seed) in run.spectra]
     ratios = np.array([run.spectrum(cell, seed) for seed in seeds])
@@ -186,7 +192,7 @@ def _draw_heat_map(view: View) -> Figure:
     axes.set_xlabel(f"latent (×: ratio below {threshold:g})")
     axes.set_ylabel("seed")
     axes.set_title(full_title(cell), fontsize=9)
-    figure.colorbar(image, ax=axes, label="variance ratio")
+    figure.colorbar(image, ax=axes, label=METHODS.find(cell.method.kind).ratio)
     return figure
 
 
