@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from mdvae.data.base import Batch, PyTree
-from mdvae.methods import objective
-from mdvae.methods.alternating import check_pieces, doubled, piece
+from mdvae.methods import masks, objective
+from mdvae.methods.alternating import check_pieces, piece
 from mdvae.methods.base import Method, MethodKind, Numbers, TrainState, networks_of
-from mdvae.methods.padding import true_entries, true_latents
+from mdvae.methods.masks import mask_of, polarisation
+from mdvae.methods.padding import true_entries
 from mdvae.networks.base import Networks, Params, Stats, in_unit_interval
 from mdvae.networks.critic import Critic, critic_of
 from mdvae.settings import fields
@@ -69,7 +70,7 @@ class LMGAE(WAE):
             (code), or "exp", exp(-a mu) (eq. 8).
         mask_recon: weight of R in the mask's loss (lambda_1).
         polarise: kappa times the weight of sum |mu (1 - mu)| there at the start (lambda_3), which
-            is when the mask begins to move.
+            is when the mask begins to move (code: 2).
         polarise_every: the fraction of the steps after which that weight doubles, again and again;
             0 for 4 S steps (code), S = 75 up to kappa = 20, then 112.5 kappa up to 10,000.
         polarise_cap: the most that it becomes.
@@ -86,45 +87,15 @@ class LMGAE(WAE):
     variance_weight: str = static(EXP_SQUARE, one_of((EXP_SQUARE, EXP)))
     variance_decay: float = number(10.0, NOT_NEGATIVE)
     mask_recon: float = number(1000.0, NOT_NEGATIVE)
-    polarise: float = number(2.0, NOT_NEGATIVE)
-    polarise_every: float = number(0.02, fields.FRACTION)
+    polarise: float = number(4.0, NOT_NEGATIVE)
+    polarise_every: float = number(0.1, fields.FRACTION)
     polarise_cap: float = number(2048.0, NOT_NEGATIVE)
-    theta_min: float = number(0.0, NOT_NEGATIVE)
-    theta_max: float = number(5.0, ABOVE_ZERO)
-    mask_rate: float = number(1.0, ABOVE_ZERO)
-    mask_after: float = number(0.0, fields.FRACTION)
+    theta_min: float = number(2.0, NOT_NEGATIVE)
+    theta_max: float = number(3.0, ABOVE_ZERO)
+    mask_rate: float = number(3.0, ABOVE_ZERO)
+    mask_after: float = number(0.3, fields.FRACTION)
     rate_decay: bool = static(False, fields.TRUTH)
     others = 3
-
-
-def mask_of(theta_K: jax.Array | None, like_KB: jax.Array, numbers: Numbers) -> jax.Array:
-    """mu, [kappa, 1], 0 in padding; without theta 1 in true latents."""
-    is_true_K = true_latents(like_KB, numbers["kappa"])
-    return (is_true_K if theta_K is None else is_true_K * -jnp.expm1(-theta_K))[:, None]
-
-
-def polarisation(mu: jax.Array) -> jax.Array:
-    """sum |mu (1 - mu)|: 0 where each latent is used or not."""
-    return jnp.sum(jnp.abs(mu * (1.0 - mu)))
-
-
-def schedule_unit(kappa: jax.Array) -> jax.Array:
-    """S, in steps; see `LMGAE`."""
-    return jnp.where(kappa <= 20, 75, jnp.minimum(10_000, (112.5 * kappa).astype(jnp.int32)))
-
-
-def first_move(steps: int, numbers: Numbers) -> jax.Array:
-    """The step from which on the mask is trained."""
-    return jnp.round(numbers["mask_after"] * steps).astype(jnp.int32)
-
-
-def polarise_weight(step: jax.Array, steps: int, numbers: Numbers) -> jax.Array:
-    """lambda_3 at a step; its clock starts as the mask begins to move."""
-    step = jnp.maximum(0, step - first_move(steps, numbers))
-    first, every = numbers["polarise"] / numbers["kappa"], numbers["polarise_every"]
-    own = jnp.maximum(1, jnp.round(every * steps).astype(jnp.int32))
-    every = jnp.where(every > 0, own, 4 * schedule_unit(numbers["kappa"]))
-    return doubled(first, every, numbers["polarise_cap"], step)
 
 
 class Seen(NamedTuple):
@@ -227,10 +198,7 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
     def start(state: TrainState, numbers: Numbers) -> TrainState:
         if not is_masked:
             return state
-        low, high = numbers["theta_min"], numbers["theta_max"]
-        # Padding stays at 0.
-        is_true_K = true_latents(state.params["theta"], numbers["kappa"])
-        theta_K = is_true_K * (low + (high - low) * state.params["theta"])
+        theta_K = masks.started(state.params["theta"], numbers)
         return state._replace(params={**state.params, "theta": theta_K})
 
     def noise(key: jax.Array, n: int) -> dict[str, jax.Array]:
@@ -247,7 +215,7 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         seen, opt = seen_in(state, batch, noise, numbers, True), dict(state.opt)
         n, last = own.critic_steps + own.others, own.critic_steps + 1
         own_rates = {CRITIC: "critic_rate", GENERATOR: "critic_rate", MASK: "mask_rate"}
-        is_late = state.step >= 5 * schedule_unit(numbers["kappa"])
+        is_late = state.step >= 5 * masks.schedule_unit(numbers["kappa"])
         share = jnp.where(is_late, 0.2, 1.0) if cell.value("rate_decay") else 1.0
 
         def update(name: str, trained: Any, opt: Any, k: Any, seen: Seen, *more: Any) -> Any:
@@ -276,10 +244,10 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         params["encoder"], opt[GENERATOR], _ = update(GENERATOR, *trained, last, seen)
         info = {"recon": error, "critic_gap": jnp.mean(gaps)}
         if is_masked:
-            weight = polarise_weight(state.step, steps, numbers)
+            weight = masks.polarise_weight(state.step, steps, numbers)
             trained = params["theta"], opt[MASK]
             theta_K, opt[MASK], _ = update(MASK, *trained, last + 1, seen, weight)
-            is_moving = state.step >= first_move(steps, numbers)
+            is_moving = state.step >= masks.first_move(steps, numbers)
             params["theta"] = jnp.where(is_moving, jnp.maximum(theta_K, 0.0), trained[0])
             info["active"] = jnp.sum(seen.mu_K1 >= ACTIVE_FROM, dtype=error.dtype)
             info["polarised"] = polarisation(seen.mu_K1)

@@ -101,12 +101,8 @@ def _values(path: str, values: Any) -> tuple[Any, ...]:
 
 
 def _axes(path: str, axes: Mapping[str, Any], sections: Mapping[str, Section]) -> Axes:
-    """The axes of one grid, checked and in order; an axis that is None is not there."""
-    axes = {name: values for name, values in axes.items() if values is not None}
-    kinds = _kinds_of(path, sections, axes)
-    known = known_axes(kinds)
-    for section in (name for name in sections if name in axes):
-        _check_shared(section, sections[section], kinds[section])
+    """The axes of one grid, checked and in order."""
+    known = known_axes(_kinds_of(path, sections, axes))
     checked: Axes = {}
     for name, given in axes.items():
         if name not in known:
@@ -145,9 +141,20 @@ def _no_axis(
 def check_grid(grid: Any, sections: Mapping[str, Section]) -> dict[str, Axes]:
     if not isinstance(grid, Mapping):
         raise ConfigError(f"grid: {grid!r} is not usable; it must map axes to tuples of values")
-    if grid and all(isinstance(axes, Mapping) for axes in grid.values()):
-        return {name: _axes(f"grid.{name}", axes, sections) for name, axes in grid.items()}
-    return {"": _axes("grid", grid, sections)}
+    named = bool(grid) and all(isinstance(axes, Mapping) for axes in grid.values())
+    grids = {f"grid.{name}": axes for name, axes in grid.items()} if named else {"grid": grid}
+    # An axis that is None is not there.
+    grids = {
+        path: {name: values for name, values in axes.items() if values is not None}
+        for path, axes in grids.items()
+    }
+    kinds = [_kinds_of(path, sections, axes) for path, axes in grids.items()]
+    for section, own in sections.items():
+        # What is set may be there for the cells of one grid alone.
+        if any(section in axes for axes in grids.values()):
+            _check_shared(section, own, {kind for each in kinds for kind in each[section]})
+    found = {path: _axes(path, axes, sections) for path, axes in grids.items()}
+    return {path.removeprefix("grid").removeprefix("."): axes for path, axes in found.items()}
 
 
 def of_kind(section: Section, registry: Registry, kind: str) -> Section:

@@ -70,6 +70,37 @@ def published_sequences() -> Any:
     )
 
 
+def published_critic(batch_size: int = 512) -> Any:
+    """The recipe of LMGAE's published code, which is for MNIST alone, and of its WAE.
+
+    Args:
+        batch_size: 64 for each of eight updates. WAE has seven of them, so that a batch for both
+            must be a multiple of 56.
+    """
+    return ConfigDict(
+        {
+            "steps": 500_000,
+            "batch_size": batch_size,
+            "method": {
+                "critic_hidden": (1024, 1024, 1024, 1024),
+                "theta_min": 0.0,
+                "theta_max": 5.0,
+                "mask_rate": 1.0,
+                "mask_after": 0.0,
+                "polarise": 2.0,
+                "polarise_every": 0.0,
+                "rate_decay": True,
+            },
+            "networks": {
+                "hidden": (1024, 1024, 1024, 1024),
+                "initial": "glorot",
+                "encoder_input": "raw",
+            },
+            "optimiser": {"schedule": "constant", "learning_rate": 0.0005},
+        }
+    )
+
+
 def image_scales(epochs: int, seeds: int = 1) -> Any:
     """Epochs and seeds for a CPU, and the published schedule with three seeds for a GPU."""
     return ConfigDict(

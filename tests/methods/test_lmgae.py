@@ -9,7 +9,8 @@ import pytest
 from stepping import alone, batches, numbers_of
 
 from mdvae.methods.base import networks_of
-from mdvae.methods.lmgae import LMGAE, Losses, Seen, mask_of, polarise_weight
+from mdvae.methods.lmgae import LMGAE, Losses, Seen
+from mdvae.methods.masks import mask_of, polarise_weight
 from mdvae.networks.critic import critic_of
 from mdvae.networks.mlp import MLP, mlp_networks
 from mdvae.settings.fields import ConfigError
@@ -29,9 +30,15 @@ NUMBERS = {
 }
 
 
+# Of the published code.
+PUBLISHED = {"polarise": 2.0, "theta_min": 0.0, "theta_max": 5.0}
+PUBLISHED |= {"mask_rate": 1.0, "mask_after": 0.0}
+
+
 def configured(tiny, grid=GRID, method="lmgae", **fields):
     """A config of two updates of a narrow critic in each step of five or four pieces."""
     defaults = {"critic_steps": 2, "critic_hidden": (4,), "batch_size": 40, "steps": 20}
+    defaults |= PUBLISHED if method == "lmgae" else {}
     kinds = {"method": method, "optimiser": "rmsprop"}
     return tiny(grid, **kinds, **{"heads": "point", **defaults, **fields})
 

@@ -14,7 +14,15 @@ from mdvae.analysis.jacobian import Codes
 from mdvae.analysis.summary import published_rows
 from mdvae.networks.convolutions import by_compiler
 from mdvae.reports.base import View
-from mdvae.reports.imaging import balanced, chosen, directions, evaluated, moved_along
+from mdvae.reports.imaging import (
+    Shown,
+    balanced,
+    chosen,
+    directions,
+    evaluated,
+    moved_along,
+    ratios_of_points,
+)
 from mdvae.reports.mosaics import GAP, mosaic
 from mdvae.reports.sections.growth import counts_while_training, steps_of_epoch
 from mdvae.reports.sections.images import SECTION, _rows_of, image_variances, traverse
@@ -254,3 +262,27 @@ def test_directions_of_a_full_covariance_are_eigenvectors_of_its_mean(monkeypatc
     np.testing.assert_allclose(images[1, 2], found.mean[0] + 2.0 * made.steps[1])
     told = moved_along(model, made, np.array([3]), np.array([0.0]), np.array([0.0, 1.0]))
     np.testing.assert_allclose(told[0, 0], found.mean[0] + 1.0)
+
+
+def test_latents_without_a_variance_are_in_the_order_of_their_masks(tmp_path, monkeypatch):
+    both = {"method": ("lmgae", "wae"), "dataset": ("mnist",), "kappa": (3,)}
+    vae = {"method": ("vae",), "dataset": ("mnist",), "kappa": (3,)}
+    own = {"method": "lmgae", "optimiser": "rmsprop", "networks": "mlp", "batch_size": 56}
+    path = images_run(tmp_path / "w", {"critics": both, "vae": vae}, **own)
+    view = View(mdvae.load_run(path))
+    lmgae, wae, plain = (
+        ratios_of_points(view, Shown(cell, 0, mock.Mock())) for cell in view.run.cells
+    )
+    np.testing.assert_array_equal(lmgae, view.run.mean_spectra[view.run.cells[0].name, 0])
+    assert plain is None
+    assert len(wae) == 3  # what was invented of it
+    view.run.__dict__["mean_spectra"] = {}
+    assert ratios_of_points(view, Shown(view.run.cells[1], 0, mock.Mock())).tolist() == [0, 0, 0]
+
+    found = Codes(np.ones((5, 3)), np.zeros((5, 3, 3)), np.ones((5, 3)))
+    monkeypatch.setattr("mdvae.reports.imaging.codes", lambda *_: found)
+    model = mock.Mock()
+    model.cell.value.return_value = None
+    made = directions(model, np.zeros((5, 2, 2, 1)), given=np.array([0.9, 0.1, 0.5]))
+    assert made.ratios.tolist() == [0.1, 0.5, 0.9]
+    np.testing.assert_array_equal(made.steps, np.eye(3)[[1, 2, 0]])

@@ -42,10 +42,10 @@ def test_ad_is_counted_against_the_truth_where_kappa_varies(tmp_path):
     path = invented(tmp_path / "w", grid, seeds=2)
     assert run_report(path, figures=True) == 0
     text = (path / "report.md").read_text()
-    assert "For κ = 2, 4, 6 AD (0.9) 2.0 ± 0.0, 4.0 ± 0.0, 4.0 ± 0.0" in text
+    assert "d9-r4: for κ = 2, 4, 6 AD (0.9) 2.0 ± 0.0, 4.0 ± 0.0, 4.0 ± 0.0" in text
     assert (
-        "AD (0.9) is within 1 of r = 4 in 4 of 4 (100 %, 95 % interval 51-100 %) of runs with"
-        " κ ≥ r, r itself in 4; and all of κ in 2 of 2 runs with κ < r = 4.\n"
+        "d9-r4: AD (0.9) is within 1 of r = 4 in 4 of 4 (100 %, 95 % interval 51-100 %) of runs"
+        " with κ ≥ r, r itself in 4; and all of κ in 2 of 2 runs with κ < r = 4.\n"
     ) in text
     assert "1 - mask, averaged over fresh samples" in text.replace("\n  ", " ").replace(")", "")
     assert (path / "figures" / "saturation.png").is_file()
@@ -105,14 +105,15 @@ def test_methods_stand_side_by_side_at_each_kappa(tmp_path):
     compared(path, {"lmgae": 10.0, "wae": 20.0})
     assert run_report(path) == 0
     text = (path / "report.md").read_text()
-    head = next(i for i, line in enumerate(text.splitlines()) if line.startswith("| system"))
+    starts = [line.lstrip("| ").startswith("system") for line in text.splitlines()]
+    head = starts.index(True)
     lines = [
         [field.strip() for field in line.split("|")[1:-1]]
         for line in text.splitlines()[head : head + 4]
     ]
     assert lines[0] == ["system", "measure", "κ = 2", "κ = 4"]
-    assert lines[2] == ["", "FCD (no FID)", "12.5 ± 6.4 (± 0.50)", "14.5 ± 6.4 (± 0.50)"]
-    assert lines[3] == ["method = wae", "FCD (no FID)", "–", "24.5 ± 6.4 (± 0.50)"]
+    assert lines[2] == ["lmgae", "FCD (no FID)", "12.5 ± 6.4 (± 0.50)", "14.5 ± 6.4 (± 0.50)"]
+    assert lines[3] == ["wae", "FCD (no FID)", "–", "24.5 ± 6.4 (± 0.50)"]
     # Of one method nothing stands side by side.
     alone = invented(tmp_path / "alone", {"kappa": (2, 4), "d": (9,), "r": (2, 4)})
     compared(alone, {"lmgae": 10.0})

@@ -4,9 +4,12 @@ import dataclasses
 from typing import NamedTuple
 
 import pytest
+from conftest import tiny_dict
 
 from mdvae.settings.axes import known_axes, of_kind
+from mdvae.settings.config import resolve
 from mdvae.settings.fields import FIXED, ConfigError, Section, number, whole
+from mdvae.settings.grid import make_cells
 from mdvae.settings.registry import DATA, NETWORKS, SECTIONS
 
 CELL_KINDS = {name: registry.names() for name, registry in SECTIONS.items() if name != "analysis"}
@@ -63,3 +66,18 @@ def test_another_kind_keeps_the_fields_that_both_have():
     manifold = DATA.find("manifold").settings(kind="manifold", d=6, r=2, t=1, sigma=0.5, n_eval=7)
     union = of_kind(manifold, DATA, "union")
     assert union == DATA.find("union").settings(kind="union", d=6, r=2, sigma=0.5, n_eval=7)
+
+
+def test_a_field_is_set_where_any_grid_has_a_kind_for_it():
+    sizes = {"kappa": (3,), "d": (6,), "r": (2,)}
+    own = {"method": "lmgae", "optimiser": "rmsprop", "batch_size": 56, "polarise": 5.0}
+    grids = {"mask": {**sizes, "method": ("lmgae",)}, "vae": {**sizes, "method": ("vae",)}}
+    cells = make_cells(resolve(tiny_dict(grids, **own)))
+    assert [cell.value("polarise") for cell in cells] == [5.0, None]
+    message = r"^method\.polarise: 5\.0 has no effect with any kind of the axis grid\.method; leave"
+    for none in ({**sizes, "method": ("wae", "vae")}, dict.fromkeys(grids, grids["vae"])):
+        with pytest.raises(ConfigError, match=message):
+            resolve(tiny_dict(none, **own))
+    # An axis that is None is not there, and the sweep is of the section's own kind.
+    (cell,) = make_cells(resolve(tiny_dict({**sizes, "method": None}, **own)))
+    assert cell.method.kind == "lmgae"

@@ -9,6 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from conftest import tiny_dict
+from invented import invented_run
 from ml_collections import ConfigDict
 from runs import CONFIGS, copy_of, finished_run, killed_at_checkpoint, run_report, run_sweep
 
@@ -301,6 +303,28 @@ def test_an_axis_of_a_stage_multiplies_its_cells(path):
     assert [cell.name for cell in make_cells(found)] == [
         f"{name}-batch_size={size}" for name in CELLS for size in (50, 60)
     ]
+
+
+def test_codes_that_are_made_normal_need_no_second_stage(tmp_path):
+    """A stage is of the cells whose encoder has a variance, unless it names others."""
+    both = {"kappa": (3, 4), "d": (6,), "r": (2,)}
+    config = tiny_dict(
+        {"critics": {**both, "method": ("lmgae", "wae")}, "vae": {**both, "method": ("vae",)}},
+        method="lmgae",
+        optimiser="rmsprop",
+        batch_size=56,
+    )
+    config.stages = {"second": {"networks": {"hidden": (8,)}}}
+    path = tmp_path / "w"
+    found = stage_config(resolve(config), "second", invented_run(resolve(config), path))
+    assert {cell.data.cell for cell in make_cells(found)} == {
+        "kappa3-d6-r2-method=vae",
+        "kappa4-d6-r2-method=vae",
+    }
+    config.grid = {**both, "method": ("lmgae", "wae")}
+    message = "^stages.second: the first sweep has no model whose encoder has a variance; leave the"
+    with pytest.raises(ConfigError, match=message):
+        stage_config(resolve(config), "second", path)
 
 
 def test_an_unfinished_first_sweep_is_refused(tmp_path):

@@ -90,15 +90,20 @@ def _applies(view: View) -> bool:
 
 
 def _label(system: System, systems: list[System]) -> str:
-    """What tells a system apart from the others."""
-    points = [dict(each.point) for each in systems]
+    """A system's method, its second stage, and what tells it apart from others of the same."""
+    points = [
+        dict(each.point)
+        for each in systems
+        if (each.method, each.stage) == (system.method, system.stage)
+    ]
     texts = [
         f"{symbol(axis)[0]} = {format_axis(value)}"
         for axis, value in system.point
         if {format_axis(point[axis]) if axis in point else None for point in points}
         != {format_axis(value)}
     ]
-    return ", ".join([*texts, *[f"with stage {system.stage}"] * bool(system.stage)])
+    name = f"{system.method} with stage {system.stage}" if system.stage else system.method
+    return ", ".join([name, *texts])
 
 
 def _tables(view: View) -> list[Table]:

@@ -1,0 +1,63 @@
+"""Tables 1 and 2 of LMGAE on MNIST, or Fashion-MNIST: LMGAE, WAE, and VAEs of one and two stages.
+
+    launch/get_data.sh
+    python -m mdvae.sweep --config configs/lmgae_mnist.py
+    python -m mdvae.sweep --config configs/lmgae_mnist.py --config.data.dataset=fashion_mnist \
+        --workdir runs/lmgae_fashion
+    python -m mdvae.sweep --config configs/lmgae_mnist.py --config.scale=gpu
+
+TODO
+"""
+
+from ml_collections import ConfigDict
+
+from mdvae.settings.config import default_config, default_stage
+from mdvae.settings.protocols import published_critic
+
+KAPPAS = (16, 32, 64, 110)
+
+
+def get_config() -> ConfigDict:
+    """Three methods at four kappas, networks alike, and a second stage on the VAE's latents."""
+    config = default_config(data="images", method="lmgae", optimiser="rmsprop")
+    config.name = "lmgae_mnist"
+    vae = {
+        "method": ("vae",),
+        "gamma": ("closed",),
+        "heads": ("gaussian",),
+        "optimiser": ("adam",),
+        "learning_rate": (0.002,),
+        "batch_size": (128,),
+    }
+    config.grid = ConfigDict(
+        {
+            "critics": {"method": ("lmgae", "wae"), "kappa": KAPPAS},
+            "vae": {**vae, "kappa": KAPPAS},
+        }
+    )
+    config.data.dataset = "mnist"
+    config.scale = "cpu"
+    config.scales = ConfigDict({"cpu": {}, "gpu": published_critic(batch_size=504)})
+    config.seeds = 2
+    config.method.reconstruction = "cross_entropy"
+    config.method.critic_hidden = (128, 128)
+    config.networks.hidden = (256, 256)
+    config.networks.heads = "point"
+    config.networks.initial = "glorot"
+    config.networks.encoder_input = "raw"
+    config.steps = 8_000
+    config.batch_size = 504
+    config.optimiser.learning_rate = 0.002
+    config.log_every = config.eval_every = 500
+    config.save_every = 4_000
+    config.analysis.ad_threshold = 0.9
+    config.analysis.compare = True
+    config.analysis.published = "lmgae_fid"
+    second = config.stages.second = default_stage()
+    second.networks.hidden = (256, 256)
+    second.networks.activation = "silu"
+    second.batch_size = 250
+    second.steps = 8_000
+    second.optimiser.learning_rate = 0.002
+    second.log_every = 1_000
+    return config
