@@ -146,6 +146,16 @@ def _weighted_moments(features: np.ndarray, counts: np.ndarray) -> Moments:
     return Moments(mean, np.asarray(np.linalg.qr(rows, mode="r")).T, n)
 
 
+def _quick_moments(features: np.ndarray, counts: np.ndarray) -> Moments:
+    """As `_weighted_moments`, by products: directions narrower than 1e-8 of the widest are lost."""
+    n = int(counts.sum())
+    mean = counts @ features / n
+    covariance = features.T @ (features * (counts / (n - 1))[:, None])
+    covariance -= n / (n - 1) * np.outer(mean, mean)
+    values, vectors = np.linalg.eigh(covariance)
+    return Moments(mean, vectors * np.sqrt(np.maximum(values, 0.0)), n)
+
+
 def moments_of(mean: np.ndarray, covariance: np.ndarray) -> Moments:
     """Moments from a given mean and covariance, such as published ones.
 
@@ -219,16 +229,19 @@ def frechet_interval(
     Args:
         features_a: [n, f].
         features_b: [m, f].
-        draws: of the bootstrap, each of which costs as much as the value: a QR decomposition of
-            both sets and a singular value decomposition of [f, f].
+        draws: of the bootstrap, each of which costs two products of both sets and three
+            decompositions of [f, f].
 
     Raises:
         ValueError: see `checked_pair` and `bootstrap_counts`.
     """
     a, b = checked_pair(features_a, features_b)
     value = frechet(moments(a), moments(b))
+    # Near the origin nothing cancels in the draws' covariances.
+    origin = a.mean(axis=0)
+    a, b = a - origin, b - origin
     drawn = [
-        frechet(_weighted_moments(a, of_a), _weighted_moments(b, of_b))
+        frechet(_quick_moments(a, of_a), _quick_moments(b, of_b))
         for of_a, of_b in zip(*bootstrap_counts(len(a), len(b), draws, generator), strict=True)
     ]
     found = around(value, np.array(drawn))

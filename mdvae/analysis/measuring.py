@@ -5,7 +5,9 @@ are those of `mdvae.analysis.generation`, and of a second stage those of `mdvae.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,17 +73,60 @@ def extractors_of(cell: Cell, inception: str) -> tuple[Extractor, ...] | None:
     return extractors(getattr(cell.data, "dataset", cell.data.kind), inception)
 
 
-def _of_features(
-    reference: np.ndarray, samples: np.ndarray, generator: np.random.Generator, name: str
-) -> Iterator[tuple[str, Distance]]:
-    """Distances of features by name; `name` is that of the Frechet distance."""
-    draws = FEW_DRAWS if reference.shape[1] > WIDE else DRAWS
-    yield name, frechet_interval(reference, samples, draws, generator)
+# What of two sets and a generator makes a distance, or several by name.
+Compare = Callable[[np.ndarray, np.ndarray, np.random.Generator], Mapping[str, Distance]]
+
+
+def _frechet(name: str) -> Compare:
+    def compare(a: np.ndarray, b: np.ndarray, own: np.random.Generator) -> dict[str, Distance]:
+        draws = FEW_DRAWS if a.shape[1] > WIDE else DRAWS
+        return {name: frechet_interval(a, b, draws, own)}
+
+    return compare
+
+
+# Of vectors as they are.
+VECTORS: tuple[Compare, ...] = (
+    lambda a, b, own: {"energy distance": energy_distance(a, b, DRAWS, own)},
+    lambda a, b, own: {"MMD": mmd(a, b, DRAWS, own)},
+    _frechet("Fréchet distance"),
+)
+
+
+def _of_features(name: str) -> tuple[Compare, ...]:
+    """Of features; `name` is that of their Frechet distance."""
     suffix = "" if name == "FCD" else f" ({name})"
-    yield f"KID{suffix}", kid(reference, samples, DRAWS, generator)
-    found = precision_recall(reference, samples, DRAWS, generator)
-    yield f"precision{suffix}", found.precision
-    yield f"recall{suffix}", found.recall
+
+    def shares(a: np.ndarray, b: np.ndarray, own: np.random.Generator) -> dict[str, Distance]:
+        found = precision_recall(a, b, DRAWS, own)
+        return {f"precision{suffix}": found.precision, f"recall{suffix}": found.recall}
+
+    return (
+        _frechet(name),
+        lambda a, b, own: {f"KID{suffix}": kid(a, b, DRAWS, own)},
+        shares,
+    )
+
+
+def _compared(
+    reference: np.ndarray,
+    samples: Mapping[str, np.ndarray],
+    compares: Sequence[Compare],
+    generator: np.random.Generator,
+) -> dict[tuple[str, str], Distance]:
+    """Distances by source and measure, side by side on all cores; each has draws of its own.
+
+    The most of the work is in products and decompositions, for which threads need not wait.
+    """
+    pairs = [(source, compare) for compare in compares for source in samples]
+    own = generator.spawn(len(pairs))
+    with ThreadPoolExecutor(min(len(pairs), os.cpu_count() or 1)) as pool:
+        found = pool.map(lambda pair, own: pair[1](reference, samples[pair[0]], own), pairs, own)
+        return {
+            (source, measure): distance
+            for (source, _), distances in zip(pairs, found, strict=True)
+            for measure, distance in distances.items()
+        }
 
 
 def distances_of(
@@ -102,30 +147,27 @@ def distances_of(
     Returns:
         Rows of source, measure, n, value, low, high.
     """
-    rows: list[Row] = []
-
-    def add(source: str, measure: str, found: Distance) -> None:
-        told = {"source": source, "measure": measure, "n": len(reference)}
-        rows.append({**told, **found._asdict()})
-
     if taken is None:
-        for source, x in samples.items():
-            add(source, "energy distance", energy_distance(reference, x, DRAWS, generator))
-            add(source, "MMD", mmd(reference, x, DRAWS, generator))
-        draws = FEW_DRAWS if reference.shape[1] > WIDE else DRAWS
-        for source, x in samples.items():
-            add(source, "Fréchet distance", frechet_interval(reference, x, draws, generator))
-        return rows
-    for extractor in taken:
-        real = extractor.features(reference)
-        for source, x in samples.items():
-            images = np.clip(x, 0.0, 1.0) if x.dtype != np.uint8 else x
-            if stretch and source != TRUTH:
-                images = stretched(images)
-            features = extractor.features(images)
-            for measure, found in _of_features(real, features, generator, extractor.name):
-                add(source, measure, found)
-    return rows
+        found = _compared(reference, samples, VECTORS, generator)
+    else:
+        found = {}
+        for extractor in taken:
+            features = {
+                source: extractor.features(
+                    stretched(images) if stretch and source != TRUTH else images
+                )
+                for source, images in (
+                    (source, np.clip(x, 0.0, 1.0) if x.dtype != np.uint8 else x)
+                    for source, x in samples.items()
+                )
+            }
+            real = extractor.features(reference)
+            found |= _compared(real, features, _of_features(extractor.name), generator)
+    n = len(reference)
+    return [
+        {"source": source, "measure": measure, "n": n, **distance._asdict()}
+        for (source, measure), distance in found.items()
+    ]
 
 
 def rows_of_run(

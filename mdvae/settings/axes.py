@@ -141,9 +141,10 @@ def _no_axis(
 def check_grid(grid: Any, sections: Mapping[str, Section]) -> dict[str, Axes]:
     if not isinstance(grid, Mapping):
         raise ConfigError(f"grid: {grid!r} is not usable; it must map axes to tuples of values")
+    # An axis that is None, or a named grid, is not there.
+    grid = {name: values for name, values in grid.items() if values is not None}
     named = bool(grid) and all(isinstance(axes, Mapping) for axes in grid.values())
     grids = {f"grid.{name}": axes for name, axes in grid.items()} if named else {"grid": grid}
-    # An axis that is None is not there.
     grids = {
         path: {name: values for name, values in axes.items() if values is not None}
         for path, axes in grids.items()

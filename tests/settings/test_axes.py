@@ -78,6 +78,8 @@ def test_a_field_is_set_where_any_grid_has_a_kind_for_it():
     for none in ({**sizes, "method": ("wae", "vae")}, dict.fromkeys(grids, grids["vae"])):
         with pytest.raises(ConfigError, match=message):
             resolve(tiny_dict(none, **own))
-    # An axis that is None is not there, and the sweep is of the section's own kind.
+    # A named grid that is None is not there, nor an axis: the sweep is of the section's own kind.
+    (cell,) = make_cells(resolve(tiny_dict({**grids, "vae": None}, **own)))
+    assert cell.method.kind == "lmgae"
     (cell,) = make_cells(resolve(tiny_dict({**sizes, "method": None}, **own)))
     assert cell.method.kind == "lmgae"

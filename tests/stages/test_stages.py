@@ -106,16 +106,18 @@ def test_every_source_of_every_run_is_measured(path, stages):
 
 
 def test_distances_are_those_of_the_sources(path, stages):
-    """In the order of the generator's draws, which decide the intervals."""
+    """Each with a generator of its own, whose draws decide the interval."""
     reference, samples = measures.sources_of(stages, CELLS[1], 1, 300)
-    generator = np.random.default_rng(1)
-    wanted = {}
-    for source, x in samples.items():
-        for name, distance in (("energy distance", energy_distance), ("MMD", mmd)):
-            wanted[source, name] = distance(reference, x, measuring.DRAWS, generator)
-    for source, x in samples.items():
-        found = frechet_interval(reference, x, measuring.DRAWS, generator)
-        wanted[source, "Fréchet distance"] = found
+    own = iter(np.random.default_rng(1).spawn(12))
+    wanted = {
+        (source, name): distance(reference, x, measuring.DRAWS, next(own))
+        for name, distance in (
+            ("energy distance", energy_distance),
+            ("MMD", mmd),
+            ("Fréchet distance", frechet_interval),
+        )
+        for source, x in samples.items()
+    }
     rows = [
         row
         for row in read_csv(path / "second" / GENERATED)
