@@ -4,7 +4,7 @@
     python -m mdvae.sweep --config configs/lmgae_mnist.py
     python -m mdvae.sweep --config configs/lmgae_mnist.py --config.data.dataset=fashion_mnist \
         --workdir runs/lmgae_fashion
-    python -m mdvae.sweep --config configs/lmgae_mnist.py --config.scale=gpu
+    python -m mdvae.sweep --config configs/lmgae_mnist.py --config.protocol=authors
 
 TODO
 """
@@ -26,6 +26,7 @@ def get_config() -> ConfigDict:
         "gamma": ("closed",),
         "heads": ("gaussian",),
         "optimiser": ("adam",),
+        "schedule": ("one_cycle",),
         "learning_rate": (0.002,),
         "batch_size": (128,),
     }
@@ -36,8 +37,7 @@ def get_config() -> ConfigDict:
         }
     )
     config.data.dataset = "mnist"
-    config.scale = "cpu"
-    config.scales = ConfigDict({"cpu": {}, "gpu": published_critic(batch_size=504)})
+    config.protocols.authors = published_critic(batch_size=504)
     config.seeds = 2
     config.method.reconstruction = "cross_entropy"
     config.method.critic_hidden = (128, 128)

@@ -107,7 +107,7 @@ def directions(
     """
     found = codes(model, x, c)
     mean_KK = found.covariance.mean(axis=0)
-    if model.cell.value("covariance") == "full":
+    if given is None and model.cell.value("covariance") == "full":
         ratios, directions_KK = np.linalg.eigh(mean_KK)
     else:
         ratios = np.diagonal(mean_KK) if given is None else given

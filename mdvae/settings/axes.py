@@ -159,8 +159,13 @@ def check_grid(grid: Any, sections: Mapping[str, Section]) -> dict[str, Axes]:
 
 
 def of_kind(section: Section, registry: Registry, kind: str) -> Section:
-    """A section turned into another kind; fields that both have keep their values."""
+    """A section turned into another kind; fields that both have keep values that both may have."""
     settings = registry.find(kind).settings
     own = fields_of(section)
-    shared = {name: getattr(section, name) for name in fields_of(settings) if name in own}
+    shared = {
+        name: getattr(section, name)
+        for name, field in fields_of(settings).items()
+        if name in own
+        and (getattr(section, name) is None or field.rule.accepts(getattr(section, name)))
+    }
     return settings(kind=kind, **shared).completed()

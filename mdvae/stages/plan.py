@@ -35,7 +35,7 @@ def _grids(name: str, cells: tuple[Cell, ...], axes: Mapping[str, Any]) -> dict[
     if not cells:
         raise ConfigError(
             f"stages.{name}: the first sweep has no model whose encoder has a variance; leave the"
-            " stage out, or name cells in its grid"
+            " stage out"
         )
     widths = dict.fromkeys(cell.sizes.kappa for cell in cells)
     return {

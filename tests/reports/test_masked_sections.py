@@ -1,21 +1,53 @@
 """Reports on sweeps of several methods and kappas: AD against kappa, masks, what generates best."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import tiny_dict
 from invented import invented_run
-from runs import run_report
+from runs import CONFIGS, run_report, run_sweep
 
 import mdvae
 from mdvae.analysis.generation import MODEL
 from mdvae.analysis.measuring import GENERATED
+from mdvae.cli import load_config
 from mdvae.reports.base import View
 from mdvae.reports.sections import generators, masks, saturation
-from mdvae.settings.config import resolve
+from mdvae.settings.config import default_stage, resolve
+from mdvae.settings.grid import make_cells
+from mdvae.stages.measures import TWO
+from mdvae.stages.plan import stage_config
 from mdvae.store import rundir
 
 MASKED = {"method": "lmgae", "optimiser": "rmsprop", "critic_steps": 2, "critic_hidden": (4,)}
 KAPPAS = (2, 4, 6)
+ROOT = Path(__file__).parents[2]
+PUBLISHED = {
+    "critic_hidden": (1024,) * 4,
+    "hidden": (1024,) * 4,
+    "critic_steps": 5,
+    "gradient_penalty": 10.0,
+    "penalised": "masked",
+    "variance_penalty": 100.0,
+    "variance_weight": "exp_square",
+    "variance_decay": 10.0,
+    "mask_recon": 1000.0,
+    "polarise": 2.0,
+    "polarise_every": 0.0,
+    "polarise_cap": 2048.0,
+    "theta_min": 0.0,
+    "theta_max": 5.0,
+    "mask_rate": 1.0,
+    "mask_after": 0.0,
+    "rate_decay": True,
+    "learning_rate": 5e-4,
+    "critic_rate": 0.2,
+    "schedule": "constant",
+    "initial": "glorot",
+    "heads": "point",
+    "encoder_input": "raw",
+}
 
 
 def invented(path, grid, **fields):
@@ -92,6 +124,7 @@ def compared(path, values):
         for seed in run.seeds:
             value = values[cell.method.kind] + cell.sizes.kappa + seed
             told = {"cell": cell.name, "seed": seed, "source": MODEL, "measure": "FCD", "n": 300}
+            told |= {"measured_with": "300 samples"}
             rows.append({**told, "value": value, "low": value - 0.5, "high": value + 0.5})
     rundir.write_csv(path / GENERATED, rows)
 
@@ -135,3 +168,77 @@ def test_a_published_distance_is_that_of_its_system(tmp_path, method, stage, dat
     view = View(mdvae.load_run(path))
     system = generators.System((), stage, method, dataset, {})
     assert generators._published(view, system) == expected
+
+
+def table_of(path):
+    """The lines of the table of systems in a report."""
+    lines = (path / "report.md").read_text().splitlines()
+    head = [line.lstrip("| ").startswith("system") for line in lines].index(True)
+    rows = [[field.strip() for field in line.split("|")[1:-1]] for line in lines[head:]]
+    return rows[0], rows[2 : rows.index([])]
+
+
+def test_second_stages_stand_beside_models_that_were_measured_alike(tmp_path):
+    path, config = tmp_path / "w", tiny_dict({"kappa": (2, 4), "d": (9,), "r": (2,)}, seeds=1)
+    config.analysis.compare = True
+    config.stages.second = default_stage()
+    config.stages.second.batch_size = 50
+    config = resolve(config)
+    invented_run(config, path)
+    compared(path, {"vae": 10.0})
+    view = View(mdvae.load_run(path))
+    assert not generators.SECTION.applies(view)
+    assert generators._sentences(view) == [
+        "What stage second generates was not measured when this was written."
+    ]
+    second = invented_run(stage_config(config, "second", path), path / "second")
+    rows = [
+        {"cell": cell.name, "seed": 0, "source": TWO, "measure": "FCD", "n": 300, "value": 3.0}
+        for cell in mdvae.load_run(second).cells
+    ]
+    alike = {"low": 2.5, "high": 3.5, "measured_with": "300 samples"}
+    rundir.write_csv(second / GENERATED, [row | alike for row in rows])
+    assert run_report(path) == 0
+    titles, lines = table_of(path)
+    assert titles == ["system", "measure", "κ = 2", "κ = 4"]
+    assert lines == [
+        ["vae", "FCD (no FID)", "12.0 (± 0.50)", "14.0 (± 0.50)"],
+        ["vae with stage second", "FCD (no FID)", "3.00 (± 0.50)", "3.00 (± 0.50)"],
+    ]
+    other = alike | {"measured_with": "900 samples"}
+    rundir.write_csv(second / GENERATED, [row | other for row in rows])
+    view = View(mdvae.load_run(path))
+    assert not generators.SECTION.applies(view)
+    assert generators._sentences(view) == [
+        "Stage second is not beside the others: it was measured with 900 samples, and they with"
+        " 300 samples."
+    ]
+
+
+@pytest.mark.long
+def test_the_report_of_a_first_sweep_is_written_once_more_after_its_stages(tmp_path):
+    flags = ("--config.analysis.compare=True", "--config.analysis.generated=300")
+    assert run_sweep(str(CONFIGS / "staged.py"), tmp_path / "w", *flags) == 0
+    _, lines = table_of(tmp_path / "w")
+    assert {line[0] for line in lines} == {"vae", "vae with stage second"}
+    assert "was not measured when this was written" not in (tmp_path / "w/report.md").read_text()
+
+
+def test_the_published_recipe_is_that_of_the_code():
+    """Of cells of both configs, all that decides how they are trained."""
+    for name in ("lmgae_mnist", "lmgae_synthetic"):
+        config = load_config(str(ROOT / "configs" / f"{name}.py"))
+        config.protocol = "authors"
+        for cell in make_cells(resolve(config)):
+            if cell.method.kind != "lmgae":
+                continue
+            found = {field: cell.value(field) for field in PUBLISHED}
+            assert found == PUBLISHED
+            assert cell.batch_size == 504
+
+
+def test_vaes_beside_critics_have_a_schedule_of_their_own():
+    config = load_config(str(ROOT / "configs" / "lmgae_mnist.py"))
+    vaes = [cell for cell in make_cells(resolve(config)) if cell.method.kind == "vae"]
+    assert {cell.optimiser.schedule for cell in vaes} == {"one_cycle"}
+    assert {cell.optimiser.kind for cell in vaes} == {"adam"}

@@ -316,7 +316,7 @@ def test_codes_that_are_made_normal_need_no_second_stage(tmp_path):
         optimiser="rmsprop",
         batch_size=56,
     )
-    config.stages = {"second": {"networks": {"hidden": (8,)}}}
+    config.stages = {"second": {"networks": {"hidden": (8,)}, "batch_size": 50}}
     path = tmp_path / "w"
     found = stage_config(resolve(config), "second", invented_run(resolve(config), path))
     assert {cell.data.cell for cell in make_cells(found)} == {

@@ -35,7 +35,7 @@ from mdvae.reports.tables import (
     plain,
     with_interval,
 )
-from mdvae.settings.grid import Cell
+from mdvae.settings.grid import Cell, families
 from mdvae.settings.registry import DATA
 from mdvae.store.loading import LoadedRun
 from mdvae.store.rundir import Row
@@ -229,11 +229,16 @@ def _with_truth(view: View) -> list[Cell]:
 def _pictures(view: View) -> list[Picture]:
     cells = _with_truth(view)
     series = list(dict.fromkeys(family_of(cell, SIZES) for cell in cells))
-    # Of many kappas AD is drawn against these instead.
-    if not series or (len(series) > MOST_SERIES and len({c.sizes.kappa for c in cells}) >= FEWEST):
+    if not series or (len(series) > MOST_SERIES and _vary_in_kappa(cells)):
         return []
     title = "Learned AD against r" + first_of(len(series), len(MARKERS), "kinds of cells")
     return [Picture("ad_against_r.png", title, _draw(view, series[: len(MARKERS)]))]
+
+
+def _vary_in_kappa(cells: Sequence[Cell]) -> bool:
+    """Whether AD of all cells is drawn against kappa instead."""
+    drawn = [each for each in families(cells, "kappa").values() if len(each) >= FEWEST]
+    return sum(map(len, drawn)) == len(cells)
 
 
 def _draw(view: View, series: Sequence[tuple[object, ...]]) -> Figure:

@@ -5,6 +5,7 @@ the published FIDs of such systems.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mdvae.analysis.generation import MODEL
@@ -12,7 +13,14 @@ from mdvae.analysis.measuring import GENERATED
 from mdvae.analysis.summary import published_rows
 from mdvae.reports.base import Section, View
 from mdvae.reports.distances import HOW_MEASURED
-from mdvae.reports.generated import Found, found_text, is_distance, measure_text, source_of
+from mdvae.reports.generated import (
+    OF_CLASSIFIER,
+    Found,
+    found_text,
+    is_distance,
+    measure_text,
+    source_of,
+)
 from mdvae.reports.staging import staged_cells
 from mdvae.reports.tables import Table, plain, symbol
 from mdvae.settings.grid import Cell, format_axis
@@ -21,6 +29,8 @@ from mdvae.store.loading import load_run
 from mdvae.store.rundir import Row, read_csv
 
 TABLE = "lmgae_fid"
+# Measures beside which a published FID may stand.
+FRECHET = (OF_CLASSIFIER, "FID")
 # The published row that answers to a system: (method, whether there is a second stage).
 PUBLISHED = {
     ("lmgae", False): "lmgae",
@@ -71,13 +81,19 @@ def _collect(
             found.setdefault(row["measure"], {})[cell.sizes.kappa] = value
 
 
+def _measured_with(path: Path) -> set[str]:
+    """The settings with which the distances in a run directory were measured, if any were."""
+    return {row["measured_with"] for row in read_csv(path / GENERATED)}
+
+
 def systems_of(view: View) -> list[System]:
-    """All kinds of models of a sweep and of its finished second stages."""
+    """All kinds of models of a sweep, and of its second stages that were measured alike."""
     systems: dict[Any, System] = {}
     _collect(systems, view.generated, view.cells, MODEL, "")
+    own = _measured_with(view.run.path)
     for stage in view.run.config.stages:
         folder = view.run.path / stage
-        if read_csv(folder / GENERATED):
+        if _measured_with(folder) == own:
             second = View(load_run(folder))
             _collect(systems, second.generated, staged_cells(second), TWO, stage)
     return list(systems.values())
@@ -113,7 +129,7 @@ def _tables(view: View) -> list[Table]:
         {
             "label": _label(system, systems),
             "measure": measure,
-            "published": _published(view, system),
+            "published": _published(view, system) if measure in FRECHET else "",
             **{str(kappa): found_text(value) for kappa, value in found.items()},
         }
         for measure in dict.fromkeys(m for each in systems for m in each.found)
@@ -134,6 +150,8 @@ def _tables(view: View) -> list[Table]:
 def _published(view: View, system: System) -> str:
     """The published FID of a system on its data set, as text; "" where there is none."""
     name = PUBLISHED.get((system.method, bool(system.stage)))
+    if dict(system.point).get("log_gamma") is not None:
+        name = "vae_fixed_variance"
     if view.run.config.analysis.published != TABLE:
         return ""
     rows = [row for row in published_rows(TABLE) if row["system"] == name]
@@ -142,13 +160,17 @@ def _published(view: View, system: System) -> str:
 
 
 def _sentences(view: View) -> list[str]:
-    unfinished = [
-        stage for stage in view.run.config.stages if not read_csv(view.run.path / stage / GENERATED)
-    ]
-    return [
-        f"Stage {stage} is not finished; run the command of the sweep again."
-        for stage in unfinished
-    ]
+    own, lines = _measured_with(view.run.path), []
+    for stage in view.run.config.stages:
+        found = _measured_with(view.run.path / stage)
+        if not found:
+            lines.append(f"What stage {stage} generates was not measured when this was written.")
+        elif found != own:
+            lines.append(
+                f"Stage {stage} is not beside the others: it was measured with"
+                f" {'; '.join(sorted(found))}, and they with {'; '.join(sorted(own))}."
+            )
+    return lines
 
 
 SECTION = Section(order=14, applies=_applies, tables=_tables, sentences=_sentences)

@@ -40,13 +40,20 @@ def _families(view: View) -> dict[str, list[Cell]]:
     return {
         name: cells
         for name, cells in families(counted, "kappa").items()
-        if cells[0].value("log_gamma") is None and (not _is_known(cells[0]) or len(cells) >= FEWEST)
+        if cells[0].value("log_gamma") is None
+        and (theory.manifold_dimension(cells[0]) is None or _is_telling(cells))
     }
 
 
 def _is_known(cell: Cell) -> bool:
     """Whether all latents of a cell's model answer to one known dimension."""
-    return theory.manifold_dimension(cell) is not None and not cell.is_told
+    has_truth = theory.manifold_dimension(cell) is not None
+    return has_truth and len(cell.parts) == 1 and not cell.is_told
+
+
+def _is_telling(cells: Sequence[Cell]) -> bool:
+    """Whether cells of a known dimension have values of kappa enough to be drawn against it."""
+    return _is_known(cells[0]) and len(cells) >= FEWEST
 
 
 def title_of(cell: Cell) -> str:
@@ -120,14 +127,16 @@ def _against_truth(view: View, cells: Sequence[Cell]) -> list[str]:
         return []
     r, lines = theory.manifold_dimension(cells[0]) or 0, []
     kappa_of = {cell.name: cell.sizes.kappa for cell in cells}
-    runs = [row for row in view.run.results if row["cell"] in kappa_of and row["status"] == "ok"]
+    # One that diverged has no count, and is not right.
+    runs = [row for row in view.run.results if row["cell"] in kappa_of]
     enough = [row for row in runs if kappa_of[row["cell"]] >= r]
     few = [row for row in runs if kappa_of[row["cell"]] < r]
     for rule, label in zip(("ad", "ad_gap"), (f"AD ({view.threshold})", "AD (gap)"), strict=True):
         said = []
         if enough:
-            near = sum(row[rule] is not None and abs(row[rule] - r) <= 1 for row in enough)
-            exact = sum(row[rule] == r for row in enough)
+            counts = [row[rule] for row in enough if row["status"] == "ok"]
+            near = sum(count is not None and abs(count - r) <= 1 for count in counts)
+            exact = sum(count == r for count in counts)
             said.append(
                 f"within 1 of r = {r} in {fraction_text(near, len(enough))} of runs with κ ≥ r,"
                 f" r itself in {exact}"
@@ -174,6 +183,7 @@ def _draw(view: View, found: Sequence[list[Cell]]) -> Figure:
     means = [
         row[f"{rule}_mean"] for cells in found for row in _rows(view, cells) for rule, _ in RULES
     ]
+    means += [theory.manifold_dimension(cells[0]) for cells in found if _is_known(cells[0])]
     top = max([mean for mean in means if mean is not None and np.isfinite(mean)], default=1.0)
     panels[0].set_ylim(0, 1.3 * max(top, 1.0))
     legend_below(figure, panels)

@@ -75,8 +75,9 @@ def _ratio(ratio: float) -> str:
 
 
 def _parted(run: LoadedRun) -> list[tuple[Cell, Part]]:
-    """Each part of each cell's data."""
-    return [(cell, part) for cell in run.cells for part in cell.parts]
+    """Each part of each cell's data, of methods that count latents."""
+    uncounted = {row["cell"] for row in run.results if row.get("ad_threshold") is None}
+    return [(cell, part) for cell in run.cells if cell.name not in uncounted for part in cell.parts]
 
 
 def _seed_lines(run: LoadedRun, cell: Cell, part: Part) -> Iterator[tuple[np.ndarray, object]]:
