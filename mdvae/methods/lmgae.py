@@ -69,8 +69,8 @@ class LMGAE(WAE):
         variance_weight, variance_decay: of a latent there, and a: "exp_square", exp(-a mu^2)
             (code), or "exp", exp(-a mu) (eq. 8).
         mask_recon: weight of R in the mask's loss (lambda_1).
-        polarise: kappa times the weight of sum |mu (1 - mu)| there at the start (lambda_3), which
-            is when the mask begins to move (code: 2).
+        polarise, polarise_power: the weight of sum |mu (1 - mu)| there as the mask begins to move
+            (lambda_3) is polarise / kappa^polarise_power (code: 2 and 1).
         polarise_every: the fraction of the steps after which that weight doubles, again and again;
             0 for 4 S steps (code), S = 75 up to kappa = 20, then 112.5 kappa up to 10,000.
         polarise_cap: the most that it becomes.
@@ -88,6 +88,7 @@ class LMGAE(WAE):
     variance_decay: float = number(10.0, NOT_NEGATIVE)
     mask_recon: float = number(1000.0, NOT_NEGATIVE)
     polarise: float = number(4.0, NOT_NEGATIVE)
+    polarise_power: float = number(1.0, NOT_NEGATIVE)
     polarise_every: float = number(0.1, fields.FRACTION)
     polarise_cap: float = number(2048.0, NOT_NEGATIVE)
     theta_min: float = number(2.0, NOT_NEGATIVE)

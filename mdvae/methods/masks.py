@@ -36,7 +36,8 @@ def first_move(steps: int, numbers: Numbers) -> jax.Array:
 def polarise_weight(step: jax.Array, steps: int, numbers: Numbers) -> jax.Array:
     """lambda_3 at a step; its clock starts as the mask begins to move."""
     step = jnp.maximum(0, step - first_move(steps, numbers))
-    first, every = numbers["polarise"] / numbers["kappa"], numbers["polarise_every"]
+    first = numbers["polarise"] / numbers["kappa"] ** numbers["polarise_power"]
+    every = numbers["polarise_every"]
     own = jnp.maximum(1, jnp.round(every * steps).astype(jnp.int32))
     every = jnp.where(every > 0, own, 4 * schedule_unit(numbers["kappa"]))
     return doubled(first, every, numbers["polarise_cap"], step)

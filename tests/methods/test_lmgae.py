@@ -270,7 +270,7 @@ def test_a_linear_critic_is_known(quick_compilation):
 )
 def test_the_weight_of_polarisation_doubles_up_to_its_cap(kappa, fraction, steps, every):
     numbers = {"polarise": 2.0, "polarise_every": fraction, "polarise_cap": 2048.0, "kappa": kappa}
-    numbers["mask_after"] = 0.0
+    numbers |= {"mask_after": 0.0, "polarise_power": 1.0}
     numbers = {name: np.float32(value) for name, value in numbers.items()}
     expected, weight = [], 2.0 / kappa
     for step in range(steps):
@@ -286,6 +286,9 @@ def test_the_weight_of_polarisation_doubles_up_to_its_cap(kappa, fraction, steps
     waiting = [float(polarise_weight(jnp.int32(i), steps, later)) for i in places]
     moved = np.maximum(places - np.round(np.float32(0.5) * steps).astype(int), 0)
     np.testing.assert_allclose(waiting, np.array(expected)[moved], rtol=1e-6)
+    # By another power of kappa it is another at the start, and the same from its cap on.
+    flat = {**numbers, "polarise_power": np.float32(0.0)}
+    assert float(polarise_weight(jnp.int32(0), steps, flat)) == 2.0
     if kappa == 110:
         assert found[-1] == pytest.approx(74.5, abs=0.1)  # as computed of the published run
 
