@@ -6,7 +6,15 @@
         --workdir runs/lmgae_fashion
     python -m mdvae.sweep --config configs/lmgae_mnist.py --config.protocol=authors
 
-TODO
+Published (mdvae/published/lmgae_fid.csv), FID on MNIST and Fashion-MNIST: LMGAE 10.5 and 25.4, WAE
+12.4 and 31.5, a VAE with gamma learned 54.5 and 60.0, with a second stage 12.6 and 29.3; 11, 13 and
+11 latents in use of 32, 64 and 110 on MNIST.
+
+Not measured yet but for a look on seed 100 of MNIST: LMGAE has 10 latents in use of 16 and 12 of
+64, with FCD of 119 and 142. The recipe is that of configs/lmgae_synthetic.py, not sought here.
+AD (0.9) is a rule for masks; of the VAEs, whose ratios are variances, AD (gap) says more.
+
+Run time: an estimate for a 2-core CPU is half an hour.
 """
 
 from ml_collections import ConfigDict

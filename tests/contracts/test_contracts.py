@@ -57,6 +57,8 @@ FIELDS = {"n_train": 120, "n_eval": 60, "hidden": (6, 5), "t": 2}
 FIELDS |= {"channels": 2, "dense": 5, "scales": 2}
 FIELDS |= {"length": 3, "past": 1}
 FIELDS |= {"critic_hidden": (6,), "critic_steps": 3}
+# A mask that moves from the first step on.
+FIELDS |= {"mask_after": 0.0, "theta_min": 0.0}
 OWN_FIELDS = {
     "array": {"path": str(FOLDER / "x.npy")},
     "array_given": {"path": str(FOLDER / "x.npy"), "given": str(FOLDER / "given.npy")},
