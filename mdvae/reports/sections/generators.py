@@ -83,7 +83,7 @@ def _collect(
 
 def _measured_with(path: Path) -> set[str]:
     """The settings with which the distances in a run directory were measured, if any were."""
-    return {row["measured_with"] for row in read_csv(path / GENERATED)}
+    return {str(row.get("measured_with") or "") for row in read_csv(path / GENERATED)}
 
 
 def systems_of(view: View) -> list[System]:
