@@ -58,8 +58,8 @@ penalty holds codes back from N(0, I), so that waiting is of use from 0.9 on; wi
 of 40 that is from 0.4 on, and at kappa = n the gap of the laws is 0 until masks fall below. From a
 high start the mask has far to go, and has to be faster than its polarisation, which otherwise fixes
 what it has not decided yet; and slower than that for latents that are needed, which wander by the
-noise of the critic. At this length no recipe here has the two at every kappa. Two lines need code that was not
-kept, as it was of no use: the mask's loss on the whole batch, and doubling from 0.8 on.
+noise of the critic. At this length no recipe here has the two at every kappa. Two lines need code
+that was of no use and not kept: the loss of the mask on the whole batch, and doubling from 0.8 on.
 """
 
 from ml_collections import ConfigDict
