@@ -28,10 +28,11 @@ def get_config() -> ConfigDict:
     config.networks.hidden = (128, 128)
     config.networks.heads = "point"
     config.networks.initial = "glorot"
-    config.steps = 8_000
+    config.steps = 11_000
     config.batch_size = 512
-    config.optimiser.learning_rate = 0.002
+    config.optimiser.schedule = "one_cycle"
+    config.optimiser.learning_rate = 0.003
     config.log_every = config.eval_every = 500
-    config.save_every = 4_000
+    config.save_every = 5_500
     config.analysis.ad_threshold = 0.9
     return config

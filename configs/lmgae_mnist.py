@@ -55,7 +55,8 @@ def get_config() -> ConfigDict:
     config.networks.encoder_input = "raw"
     config.steps = 8_000
     config.batch_size = 504
-    config.optimiser.learning_rate = 0.002
+    config.optimiser.schedule = "one_cycle"
+    config.optimiser.learning_rate = 0.003
     config.log_every = config.eval_every = 500
     config.save_every = 4_000
     config.analysis.ad_threshold = 0.9

@@ -67,8 +67,10 @@ class LMGAE(WAE):
         variance_penalty: weight of the codes' variance where they are masked (alpha_2), a mean over
             latents (code); eq. 8 has the sum.
         variance_weight, variance_decay: of a latent there, and a: "exp_square", exp(-a mu^2)
-            (code), or "exp", exp(-a mu) (eq. 8).
-        mask_recon: weight of R in the mask's loss (lambda_1).
+            (code, a = 10), or "exp", exp(-a mu) (eq. 8). By 10 codes of mu from 0.6 to 0.9 are held
+            back from N(0, I), which the mask takes for a latent too many.
+        mask_recon: weight of R in the mask's loss (lambda_1; code: 1000). R, which the decoder keeps
+            at its least, tells a mask little but its own noise, which at 1000 drowns all else.
         polarise, polarise_power: the weight of sum |mu (1 - mu)| there as the mask begins to move
             (lambda_3) is polarise / kappa^polarise_power (code: 2 and 1).
         polarise_every: the fraction of the steps after which that weight doubles, again and again;
@@ -85,16 +87,16 @@ class LMGAE(WAE):
 
     variance_penalty: float = number(100.0, NOT_NEGATIVE)
     variance_weight: str = static(EXP_SQUARE, one_of((EXP_SQUARE, EXP)))
-    variance_decay: float = number(10.0, NOT_NEGATIVE)
-    mask_recon: float = number(1000.0, NOT_NEGATIVE)
-    polarise: float = number(4.0, NOT_NEGATIVE)
-    polarise_power: float = number(1.0, NOT_NEGATIVE)
-    polarise_every: float = number(0.1, fields.FRACTION)
+    variance_decay: float = number(40.0, NOT_NEGATIVE)
+    mask_recon: float = number(1.0, NOT_NEGATIVE)
+    polarise: float = number(0.3, NOT_NEGATIVE)
+    polarise_power: float = number(1.25, NOT_NEGATIVE)
+    polarise_every: float = number(0.09, fields.FRACTION)
     polarise_cap: float = number(2048.0, NOT_NEGATIVE)
-    theta_min: float = number(2.0, NOT_NEGATIVE)
-    theta_max: float = number(3.0, ABOVE_ZERO)
-    mask_rate: float = number(3.0, ABOVE_ZERO)
-    mask_after: float = number(0.3, fields.FRACTION)
+    theta_min: float = number(1.2, NOT_NEGATIVE)
+    theta_max: float = number(3.2, ABOVE_ZERO)
+    mask_rate: float = number(0.55, ABOVE_ZERO)
+    mask_after: float = number(0.15, fields.FRACTION)
     rate_decay: bool = static(False, fields.TRUTH)
     others = 3
 
