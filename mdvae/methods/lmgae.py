@@ -69,8 +69,8 @@ class LMGAE(WAE):
         variance_weight, variance_decay: of a latent there, and a: "exp_square", exp(-a mu^2)
             (code, a = 10), or "exp", exp(-a mu) (eq. 8). By 10 codes of mu from 0.6 to 0.9 are held
             back from N(0, I), which the mask takes for a latent too many.
-        mask_recon: weight of R in the mask's loss (lambda_1; code: 1000). R, which the decoder keeps
-            at its least, tells a mask little but its own noise, which at 1000 drowns all else.
+        mask_recon: weight of R in the loss of the mask (lambda_1; code: 1000). The decoder keeps R
+            at its least, so that it tells a mask little but its noise, at 1000 above all else.
         polarise, polarise_power: the weight of sum |mu (1 - mu)| there as the mask begins to move
             (lambda_3) is polarise / kappa^polarise_power (code: 2 and 1).
         polarise_every: the fraction of the steps after which that weight doubles, again and again;
