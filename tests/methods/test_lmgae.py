@@ -31,7 +31,7 @@ NUMBERS = {
 
 
 # Of the published code.
-PUBLISHED = {"polarise": 2.0, "theta_min": 0.0, "theta_max": 5.0}
+PUBLISHED = {"polarise": 2.0, "polarise_power": 1.0, "theta_min": 0.0, "theta_max": 5.0}
 PUBLISHED |= {"mask_rate": 1.0, "mask_after": 0.0, "variance_decay": 10.0, "mask_recon": 1000.0}
 
 

@@ -34,6 +34,7 @@ PUBLISHED = {
     "variance_decay": 10.0,
     "mask_recon": 1000.0,
     "polarise": 2.0,
+    "polarise_power": 1.0,
     "polarise_every": 0.0,
     "polarise_cap": 2048.0,
     "theta_min": 0.0,
