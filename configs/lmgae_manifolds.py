@@ -5,7 +5,7 @@
     python -m mdvae.report runs/lmgae_manifolds runs/table1_beside
 
 The recipe is that of configs/lmgae_synthetic.py; nothing was measured or sought on these data yet.
-An estimate of the run time of the first line is six minutes on a 2-core CPU.
+An estimate of the run time of the first line is eight minutes on a 2-core CPU.
 """
 
 from ml_collections import ConfigDict
