@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from mdvae.analysis.theory import manifold_dimension
 from mdvae.reports.tables import symbol
@@ -19,6 +19,8 @@ from mdvae.store.rundir import Row
 
 MAX_PANELS = 24
 MAX_COLUMNS = 6
+# More values of kappa than this have no tick each.
+MOST_TICKS = 10
 # Letters on a line of a title, of 7 points over the narrowest panels.
 TITLE_WIDTH = 34
 LONGEST_NAME = 28
@@ -96,6 +98,16 @@ def make_panels(
     for unused in axes[n:]:
         unused.set_visible(False)
     return figure, axes[:n]
+
+
+def mark_kappas(axes: Axes, kappas: Sequence[float] | np.ndarray) -> None:
+    """The axis along kappa: a tick at each value while they are few, in small letters."""
+    if len(kappas) <= MOST_TICKS:
+        axes.set_xticks(kappas)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(axis="x", labelsize=7)
+    axes.set_xlabel("κ")
 
 
 def say_why(axes: Axes, why: str) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from mdvae.analysis import theory
 from mdvae.analysis.generation import CODES, MODEL, RECONSTRUCTION, SOURCES, is_compared
@@ -35,15 +34,22 @@ from mdvae.reports.generated import (
     measure_text,
     source_of,
 )
-from mdvae.reports.plotting import MARKERS, colours_of, first_of, legend_below, make_panels
+from mdvae.reports.plotting import (
+    MARKERS,
+    colours_of,
+    first_of,
+    legend_below,
+    make_panels,
+    mark_kappas,
+)
 from mdvae.reports.staging import label_of
 from mdvae.reports.tables import Column, Table, axis_columns, number, plain
 from mdvae.settings.grid import Cell, families
 from mdvae.store.rundir import Row, read_csv
 
 PICTURE = "distances.png"
-# Between the markers of two lines, over the range of kappa; more ticks than this are left out.
-APART, MOST_TICKS = 0.012, 12
+# Between the markers of two lines, over the range of kappa.
+APART = 0.012
 
 
 def _applies(view: View) -> bool:
@@ -199,11 +205,7 @@ def _draw(view: View, lines: Mapping[str, list[Cell]]) -> Figure:
         _explain(axes, looks[0][0] if len(lines) == 1 else "0.4")
         set_scale(axes, "y", measure, own)
         axes.set_title(measure_text(measure), fontsize=9)
-        axes.set_xlabel("κ")
-        if len(kappas) <= MOST_TICKS:
-            axes.set_xticks(kappas)
-        else:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        mark_kappas(axes, kappas)
     panels[0].set_ylabel("mean and 95 % interval\n(small dots: seeds)")
     legend_below(figure, panels)
     return figure

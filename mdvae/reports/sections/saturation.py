@@ -19,6 +19,7 @@ from mdvae.reports.plotting import (
     full_title,
     legend_below,
     make_panels,
+    mark_kappas,
     plot_ad,
     say_why,
 )
@@ -29,8 +30,6 @@ from mdvae.store.rundir import Row
 
 # Distance between the rules' markers over the range of kappa.
 APART = 0.03
-# More ticks than this along kappa are left out.
-MOST_TICKS = 10
 
 
 def _families(view: View) -> dict[str, list[Cell]]:
@@ -170,12 +169,8 @@ def _draw(view: View, found: Sequence[list[Cell]]) -> Figure:
         if not any(row["runs"] for row in rows):
             say_why(axes, "no run is done yet")
         axes.set_title(title_of(cells[0]), fontsize=7)
-        if len(kappas) <= MOST_TICKS:
-            axes.set_xticks(kappas)
-        else:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        mark_kappas(axes, kappas)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("κ")
         if i % 3 == 0:
             over = ", mean over parts" if len(cells[0].parts) > 1 else ""
             axes.set_ylabel(f"active dimensions{over}\n(mean and 95 % interval)")
