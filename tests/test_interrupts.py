@@ -55,6 +55,14 @@ runpy.run_module(f"mdvae.{command}", run_name="__main__", alter_sys=True)
 """
 
 
+@pytest.fixture(autouse=True)
+def with_a_signal():
+    """Under nohup, or behind an &, children would be born deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ended(*arguments, **variables):
     """A command that was interrupted."""
     return subprocess.run(
