@@ -1,4 +1,4 @@
-"""Strict arithmetic, two host devices and one cache of compiled programs for all tests."""
+"""Strict arithmetic, two host devices and one folder of shared work for all tests."""
 
 import os
 import shutil
@@ -7,11 +7,14 @@ import tempfile
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Most of the time goes into compiling, and many tests compile the same: workers and the processes
-# that tests start share what one of them has compiled.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="mdvae-tests-")
-    os.environ["MDVAE_TESTS_OWN_CACHE"] = str(os.getpid())
+# What workers, and the processes that tests start, share: what one of them has compiled, which is
+# most of the time of all, and what it has trained for others to look at.
+if "MDVAE_TESTS_FOLDER" not in os.environ:
+    os.environ["MDVAE_TESTS_FOLDER"] = tempfile.mkdtemp(prefix="mdvae-tests-")
+    os.environ["MDVAE_TESTS_OWNER"] = str(os.getpid())
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", os.path.join(os.environ["MDVAE_TESTS_FOLDER"], "compiled")
+)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
@@ -30,9 +33,9 @@ hypothesis.settings.load_profile("mdvae")
 
 
 def pytest_sessionfinish():
-    """Removes the cache, in the process that made it."""
-    if os.environ.get("MDVAE_TESTS_OWN_CACHE") == str(os.getpid()):
-        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+    """Removes what is shared, in the process that made the folder."""
+    if os.environ.get("MDVAE_TESTS_OWNER") == str(os.getpid()):
+        shutil.rmtree(os.environ["MDVAE_TESTS_FOLDER"], ignore_errors=True)
 
 
 TINY = {

@@ -1,12 +1,11 @@
 """Run directories for the tests of commands: made in the tests' own process, and quickly."""
 
-import atexit
 import contextlib
+import fcntl
 import io
 import itertools
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -78,14 +77,21 @@ def run_report(*arguments: object, figures: bool = False) -> int:
 
 @cache
 def finished_run(config: str) -> tuple[Path, str]:
-    """A finished run directory of a config, which nobody changes, and what the command printed."""
-    folder = Path(tempfile.mkdtemp(prefix="mdvae-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path, output = folder / Path(config).stem, io.StringIO()
-    with contextlib.redirect_stdout(output):
-        code = run_sweep(config, path, figures=True)
-    assert code == 0, output.getvalue()
-    return path, output.getvalue()
+    """A finished run directory of a config, which nobody changes, and what the command printed.
+
+    The first worker that asks trains it, and others wait.
+    """
+    folder = Path(os.environ["MDVAE_TESTS_FOLDER"])
+    path, printed = folder / Path(config).stem, folder / f"{Path(config).stem}.txt"
+    with open(folder / f"{path.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not printed.exists():
+            output = io.StringIO()
+            with contextlib.redirect_stdout(output):
+                code = run_sweep(config, path, figures=True)
+            assert code == 0, output.getvalue()
+            printed.write_text(output.getvalue())
+    return path, printed.read_text()
 
 
 def copy_of(config: str, path: Path) -> Path:

@@ -101,6 +101,7 @@ IMAGES, LSTMS = (
     {f"{path.stem}-{name}" for path, name in PROTOCOLS if kind in load(path)[section].kind}
     for section, kind in (("data", "images"), ("networks", "lstm"))
 )
+ONE_IS_ENOUGH = {"images_quickstart-mdvae", "sequences-mdvae", "lmgae_synthetic-mdvae"}
 
 
 def all_programs():
@@ -113,10 +114,9 @@ def all_programs():
             found.setdefault(choices(cell), (cell, set()))[1].add(f"{path.stem}-{protocol}")
 
     def marks(names):
-        # Networks on images and sequences take long to compile; one is enough for every day.
-        slow = names.isdisjoint({"images_quickstart-mdvae", "sequences-mdvae"})
-        slow = slow and not names.isdisjoint(IMAGES | LSTMS)
-        return [pytest.mark.long] * slow
+        # Networks on images and sequences, and critics, take long to compile.
+        slow = not names.isdisjoint(IMAGES | LSTMS) or min(names).startswith("lmgae_")
+        return [pytest.mark.long] * (slow and names.isdisjoint(ONE_IS_ENOUGH))
 
     return [
         pytest.param(cell, id="+".join(sorted(names)), marks=marks(names))

@@ -188,7 +188,7 @@ def assert_resumes(config, path, step, capsys):
     [
         # Killed before its second checkpoint it goes on from the first, otherwise from the second.
         (signal.SIGKILL, -signal.SIGKILL, SMALL, 60),
-        (signal.SIGTERM, cli.INTERRUPTED, TINY, 30),
+        pytest.param(signal.SIGTERM, cli.INTERRUPTED, TINY, 30, marks=pytest.mark.long),
     ],
 )
 def test_interrupted_and_resumed_equals_undisturbed_bit_for_bit(

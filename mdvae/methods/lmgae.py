@@ -16,7 +16,7 @@ from mdvae.data.base import Batch, PyTree
 from mdvae.methods import masks, objective
 from mdvae.methods.alternating import check_pieces, piece
 from mdvae.methods.base import Method, MethodKind, Numbers, TrainState, networks_of
-from mdvae.methods.masks import mask_of, polarisation
+from mdvae.methods.masks import ACTIVE_FROM, mask_of, polarisation
 from mdvae.methods.padding import true_entries
 from mdvae.networks.base import Networks, Params, Stats, in_unit_interval
 from mdvae.networks.critic import Critic, critic_of
@@ -28,8 +28,8 @@ from mdvae.settings.registry import DATA, METHODS, OPTIMISERS
 # The updates of a step, and their losses.
 NETS, CRITIC, GENERATOR, MASK = "autoencoder", "critic", "generator", "mask"
 MASKED, UNMASKED, EXP_SQUARE, EXP = "masked", "unmasked", "exp_square", "exp"
+ONE, AT_MOST_ONE = "one", "at_most_one"
 LAYERS = fields.widths("a tuple of layer widths of 1 or more, or () for a linear critic")
-ACTIVE_FROM = 0.1  # the mu from which on a latent counts as active, as published
 Moved = tuple[TrainState, dict[str, jax.Array]]
 
 
@@ -45,6 +45,8 @@ class WAE(fields.Section):
         critic_hidden: widths of the critic's hidden layers, ReLUs.
         critic_steps: updates of the critic for one of the auto-encoder.
         gradient_penalty: weight of (||slope of H|| - 1)^2 (beta_2).
+        slope: the length that costs nothing: "one" (code, eq. 10), or "at_most_one". With "one" H
+            cannot turn round but through slopes that cost, and of few latents may end unturned.
         penalised: where that slope is taken: between "masked" z and codes (code), or between
             "unmasked" ones, of H(mu v) in v (eq. 10). Without a mask they are the same.
         critic_rate: rate of critic and generator as a part of learning_rate (code: 1e-4 of 5e-4).
@@ -54,6 +56,7 @@ class WAE(fields.Section):
     critic_hidden: tuple[int, ...] = static((128, 128), LAYERS)
     critic_steps: int = static(5, fields.whole(1))
     gradient_penalty: float = number(10.0, NOT_NEGATIVE)
+    slope: str = static(AT_MOST_ONE, one_of((ONE, AT_MOST_ONE)))
     penalised: str = static(MASKED, one_of((MASKED, UNMASKED)))
     critic_rate: float = number(0.2, ABOVE_ZERO)
     others = 2
@@ -76,13 +79,11 @@ class LMGAE(WAE):
         polarise_every: the fraction of the steps after which that weight doubles, again and again;
             0 for 4 S steps (code), S = 75 up to kappa = 20, then 112.5 kappa up to 10,000.
         polarise_cap: the most that it becomes.
-        theta_min, theta_max: theta starts uniform between these (code: 0 and 5). A latent that
-            starts near 0 is given up before it is known whether it is needed.
+        theta_min, theta_max: theta starts uniform between these (code: 0 and 5; low: lost untried).
         mask_rate: rate of the mask as a part of learning_rate (code: 1).
         mask_after: the fraction of the steps for which the mask stays as it starts (code: 0). Until
             codes are normal the distance of the two laws pulls at latents that are needed, too.
-        rate_decay: whether the losses of auto-encoder and mask are divided by 5 from step 5 S on
-            (code); RMSProp and Adam, which see no scale, hardly notice.
+        rate_decay: whether losses of auto-encoder and mask are a fifth from step 5 S on (code).
     """
 
     variance_penalty: float = number(100.0, NOT_NEGATIVE)
@@ -156,8 +157,9 @@ class Losses(NamedTuple):
         """Eq. 10; the mean gap, and the mean norm of the slope."""
         code_KB, _ = self.encode(seen.params, seen)
         mixed_KB = seen.mix_1B * seen.z_KB + (1.0 - seen.mix_1B) * code_KB
-        scale_K1 = seen.mu_K1 if self.own.penalised == UNMASKED else 1.0
-        penalty, length = self.judge.penalty(params, seen.mu_K1 * mixed_KB, scale_K1)
+        where = seen.mu_K1 * mixed_KB, seen.mu_K1 if self.own.penalised == UNMASKED else 1.0
+        less = self.own.slope == AT_MOST_ONE
+        penalty, length = self.judge.penalty(params, *where, allows_less=less)
         gap = jnp.mean(self.gap(params, seen, code_KB))
         return seen.numbers["gradient_penalty"] * penalty - gap, (gap, length)
 
@@ -293,7 +295,6 @@ def _decoded(params: Params, z_KB: jax.Array) -> jax.Array:
     return z_KB * -jnp.expm1(-params["theta"])[:, None] if "theta" in params else z_KB
 
 
-for _name, _settings in (("wae", WAE), ("lmgae", LMGAE)):
-    _kind = MethodKind(_settings, make, check=_check, decoded=_decoded, point=True)
-    _is_masked = issubclass(_settings, LMGAE)
-    METHODS.add(_name, _kind._replace(ratio="1 - mask", masked=True) if _is_masked else _kind)
+_wae = MethodKind(WAE, make, check=_check, decoded=_decoded, point=True)
+METHODS.add("wae", _wae)
+METHODS.add("lmgae", _wae._replace(settings=LMGAE, ratio="1 - mask", masked=True))

@@ -11,6 +11,8 @@ from mdvae.methods.alternating import doubled
 from mdvae.methods.base import Numbers
 from mdvae.methods.padding import true_latents
 
+ACTIVE_FROM = 0.1  # the mu from which on a latent counts as active, as published
+
 
 def mask_of(theta_K: jax.Array | None, like_KB: jax.Array, numbers: Numbers) -> jax.Array:
     """mu, [kappa, 1], 0 in padding; without theta 1 in true latents."""

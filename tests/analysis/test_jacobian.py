@@ -149,6 +149,7 @@ def test_jacobians_of_images_are_finite_differences_in_double_precision(told):
             np.testing.assert_allclose(found[..., j], slope, atol=1e-4 * np.abs(slope).max())
 
 
+@pytest.mark.long
 def test_full_covariances_are_compared_as_matrices():
     cell = image_cell(covariance="full")
     model = random_model(cell)

@@ -164,14 +164,15 @@ def all_cases():
 
 
 CASES = all_cases()
-# Cases of which another one has all and more (a condition, attention, double updates), or has what
-# they add on other data.
+# Cases of which another one has all and more, or what they add on other data; or which take long.
 LESSER = ["manifold-vae-mlp-adam-model=cvae", "union-vae-mlp-adam"]
 LESSER += ["varying_t-vae-mlp-adam-model=cvae", "sequence_array-vae-lstm-adam-model=cvae"]
 LESSER += ["array_given-vae-mlp-adam-model=cvae", "union-vae-mlp-adam-model=cvae"]
 LESSER += ["array-vae-mlp-adam", "random_net-vae-mlp-adam"]
-LESSER += ["sequences-vae-lstm-adam-model=cvae"]
+LESSER += [name for name in CASES if name.startswith("sequences-")]
 LESSER += [name for name in CASES if "resnet" in name]
+LESSER += ["manifold-vae-mlp-adam-model=cvae-prior=learned-attention=True"]
+LESSER += ["latents-vae-mlp-adam-skip=True", "images-vae-mlp-adam-model=cvae"]
 # And of networks on images, which take long to compile, all but one.
 EVERYDAY = "images-vae-mlp-adam-model=cvae"
 SLOW = [name for name in CASES if name.startswith("images-") and not name.startswith(EVERYDAY)]
@@ -388,7 +389,7 @@ KILLED: dict = {}
 for name, case in CASES.items():
     key = case[:3] if case[0] == "images" else case[:2]
     if key[2:] in ((), ("mlp",), ("resnet",)):
-        everyday = key in (("array", "vae"), ("images", "vae", "mlp"))
+        everyday = key == ("array", "vae")
         marks = [] if everyday else [pytest.mark.long]
         KILLED.setdefault(key, pytest.param(case, id=name, marks=marks))
 

@@ -239,6 +239,7 @@ def test_own_kinds_train_resume_and_report(registered, config_file, tmp_path, ca
     assert (whole / "report.md").read_text() == text
 
 
+@pytest.mark.long
 def test_own_method_learns_the_line_and_can_be_applied(registered, config_file, tmp_path):
     assert run_sweep(config_file, tmp_path / "w", "--config.seeds=1") == 0
     run = mdvae.load_run(tmp_path / "w")

@@ -181,7 +181,9 @@ def epochs_of(seen):
     return whole_epochs.reshape(-1, PER_EPOCH * BATCH)
 
 
-@pytest.mark.parametrize("data", ["epoch_rows", "epoch_columns"])
+@pytest.mark.parametrize(
+    "data", [pytest.param("epoch_rows", marks=pytest.mark.long), "epoch_columns"]
+)
 def test_an_epoch_has_each_sample_once(data):
     found = seen_by(recording(data))
     epochs = epochs_of(found["kappa1-d1", 0])

@@ -70,7 +70,7 @@ def test_a_longer_data_set_and_more_runs_need_more(tiny):
     assert (more.state, more.step, more.score) == (need.state, need.step, need.score)
 
 
-@pytest.mark.parametrize("as_loop", [True, False])
+@pytest.mark.parametrize("as_loop", [pytest.param(True, marks=pytest.mark.long), False])
 def test_memory_estimate_covers_what_the_compiler_asks_for(tiny, monkeypatch, as_loop):
     for module in ("ensemble", "chunks", "memory"):
         monkeypatch.setattr(f"mdvae.engine.{module}.looped", lambda group=None: as_loop)

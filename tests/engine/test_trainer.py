@@ -62,7 +62,7 @@ def union():
     return made, train_all(made, evaluated=False)
 
 
-@pytest.mark.parametrize("pieces", [[1] * 12, [5, 1, 6]])
+@pytest.mark.parametrize("pieces", [pytest.param([1] * 12, marks=pytest.mark.long), [5, 1, 6]])
 def test_pieces_of_any_length_are_bitwise_equal(whole, pieces):
     made, expected = whole
     assert_same(train_all(made, pieces), expected)
@@ -98,6 +98,7 @@ def test_vmapped_equals_looped(whole, monkeypatch):
     assert_same(train_all(set_up(made.config)), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_evaluation_in_pieces_is_that_at_once(whole):
     """The 200 samples of an evaluation in pieces of 64, the last one smaller."""
     _, expected = whole
@@ -224,6 +225,7 @@ def test_raw_data_are_not_whitened(tiny):
     assert made.trainer.init(loaded).train.stats == {}
 
 
+@pytest.mark.long
 def test_full_batch_is_the_data_set(tiny):
     made = set_up(tiny({"kappa": (3,), "d": (6,), "r": (2,)}, batch_size=400, steps=3))
     assert wrap_length(made.group) == 0
@@ -289,6 +291,7 @@ def test_meter_survives_a_checkpoint_between_two_lines(whole, log_every):
         first = step
 
 
+@pytest.mark.long
 def test_host_state_restores_on_other_devices(whole):
     made, expected = whole
     (placement,) = made.placements

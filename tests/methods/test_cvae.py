@@ -18,7 +18,10 @@ STEPS = 30
 KINDS = [("standard", False), ("standard", True), ("learned", False), ("learned", True)]
 
 
-@pytest.mark.parametrize(("prior", "attention"), KINDS)
+@pytest.mark.parametrize(
+    ("prior", "attention"),
+    [pytest.param(*pair, marks=[pytest.mark.long] * (pair != KINDS[1])) for pair in KINDS],
+)
 def test_padded_equals_unpadded(tiny, quick_compilation, prior, attention):
     grid = {"kappa": (2, 5), "d": (4, 9), "r": (3,), "t": (0, 1, 3)}
     fields = {"model": "cvae", "prior": prior, "attention": attention}
@@ -93,7 +96,7 @@ def nelbo_of_samples(networks, model):
     return objective.gaussian_terms(recon, kl, state.params["log_gamma"], d).nelbo
 
 
-@pytest.mark.parametrize("attention", [False, True])
+@pytest.mark.parametrize("attention", [pytest.param(False, marks=pytest.mark.long), True])
 def test_remark_1_on_a_trained_model(tiny, quick_compilation, attention):
     """The same loss for every sample, and the same samples, without a learned prior."""
     grid = {"kappa": (5,), "d": (6,), "r": (3,), "t": (2,)}

@@ -89,7 +89,7 @@ def distance(name, x, x_hat):
 
 def by_hand(own, params, x, z, mix, weight):
     """The four losses of the paper and of its code, in NumPy, each of all params."""
-    reconstruction, penalised, weighing = own
+    reconstruction, penalised, weighing, target = own
 
     def mask(params):
         return 1.0 - np.exp(-params["theta"])[:, None]
@@ -116,7 +116,10 @@ def by_hand(own, params, x, z, mix, weight):
             slope = slopes(params["critic"], mix * (mu * z) + (1 - mix) * (mu * code))
         else:
             slope = mu * slopes(params["critic"], mu * between)
-        return -gap(params) + 10.0 * np.mean((np.linalg.norm(slope, axis=0) - 1.0) ** 2)
+        beyond = np.linalg.norm(slope, axis=0) - 1.0
+        assert target == "one" or beyond.min() < 0 < beyond.max()
+        cost = beyond**2 if target == "one" else np.where(beyond > 0, beyond, 0.0) ** 2
+        return -gap(params) + 10.0 * np.mean(cost)
 
     def generator(params):
         code = encoded(params["encoder"], x)
@@ -166,6 +169,7 @@ def small_model():
     shapes |= {"critic": jax.eval_shape(critic.init, jax.random.key(0)), "theta": np.empty(KAPPA)}
     params = jax.tree.map(lambda leaf: rng.normal(0.0, 0.7, leaf.shape), shapes)
     params["theta"] = np.array([0.2, 1.0, 0.6])
+    params["critic"]["value"]["kernel"] *= 4.0  # slopes of less than 1, and of more
     x, z = rng.uniform(0.1, 0.9, (D, N)), rng.normal(size=(KAPPA, N))
     return networks, critic, params, x, z, rng.uniform(size=(1, N))
 
@@ -173,9 +177,9 @@ def small_model():
 @pytest.mark.parametrize(
     "own",
     [
-        ("squared", "masked", "exp_square"),
-        ("norm", "unmasked", "exp"),
-        ("cross_entropy", "masked", "exp"),
+        ("squared", "masked", "exp_square", "at_most_one"),
+        ("norm", "unmasked", "exp", "one"),
+        ("cross_entropy", "masked", "exp", "one"),
     ],
     ids="-".join,
 )
@@ -184,7 +188,7 @@ def test_losses_and_their_gradients(quick_compilation, own):
     networks, critic, params, x, z, mix = small_model()
     weight = 0.3
     expected, trained = by_hand(own, params, x, z, mix, weight)
-    settings = LMGAE("lmgae", own[0], penalised=own[1], variance_weight=own[2])
+    settings = LMGAE("lmgae", own[0], penalised=own[1], variance_weight=own[2], slope=own[3])
     with jax.enable_x64(True):
         given = jax.tree.map(jnp.asarray, (params, {}, {"x": x}, z, mix))
         numbers = {name: jnp.float64(value) for name, value in NUMBERS.items()}
@@ -226,7 +230,10 @@ def test_losses_and_their_gradients(quick_compilation, own):
 
 
 def test_a_linear_critic_is_known(quick_compilation):
-    """Slope 2 costs ten times (2 - 1)^2, slope 1 nothing; the gap is that of means along it."""
+    """Slope 2 costs ten times (2 - 1)^2, slope 1 nothing, and less where it may be less nothing.
+
+    The gap is that of means along it.
+    """
     networks, _, params, x, z, mix = small_model()
     critic, numbers = critic_of(KAPPA, (), "relu"), {k: np.float32(v) for k, v in NUMBERS.items()}
     direction = np.array([2.0, -1.0, 2.0]) / 3.0
@@ -237,21 +244,24 @@ def test_a_linear_critic_is_known(quick_compilation):
     code = encoded(params["encoder"], x)
     apart = (mu * direction) @ (z.mean(axis=1) - code.mean(axis=1))
 
-    @partial(jax.jit, static_argnums=1)
-    def told(own, penalised):
-        losses = Losses(LMGAE("lmgae", penalised=penalised), networks, critic, -1)
+    @partial(jax.jit, static_argnums=(1, 2))
+    def told(own, penalised, slope):
+        losses = Losses(LMGAE("lmgae", penalised=penalised, slope=slope), networks, critic, -1)
         mu_K1 = mask_of(given[0]["theta"], given[3], numbers)
         return losses.critic(own, Seen(*given, mu_K1, numbers, True))
 
-    def found(scale, penalised="masked"):
+    def found(scale, penalised="masked", slope="one"):
         own = {"value": {"kernel": scale * direction[:, None], "bias": np.array([0.7])}}
         own = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), own)
-        value, (gap, length) = told(own, penalised)
+        value, (gap, length) = told(own, penalised, slope)
         return float(value + gap), float(gap), float(length)
 
     assert found(1.0) == pytest.approx((0.0, apart, 1.0), abs=1e-5)
     assert found(2.0) == pytest.approx((10.0, 2.0 * apart, 2.0), rel=1e-5)
     assert found(-0.5) == pytest.approx((2.5, -0.5 * apart, 0.5), rel=1e-5)
+    freely = partial(found, slope="at_most_one")
+    assert freely(2.0) == pytest.approx((10.0, 2.0 * apart, 2.0), rel=1e-5)
+    assert freely(-0.5) == pytest.approx((0.0, -0.5 * apart, 0.5), abs=1e-5)
     masked = float(np.linalg.norm(mu * direction))
     both = 10.0 * (masked - 1.0) ** 2, apart, masked
     assert found(1.0, "unmasked") == pytest.approx(both, rel=1e-5)

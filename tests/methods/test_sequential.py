@@ -114,6 +114,7 @@ def model_of(cell, params):
     return Model(cell, 0, 10, params, {})
 
 
+@pytest.mark.long
 def test_roll_outs_are_made_point_by_point():
     """With the networks called one by one; fewer points are known at first."""
     cell = cell_of(0)

@@ -60,6 +60,13 @@ def test_value_and_penalty():
         penalty, mean = critic.penalty(params, z_KB, *given)
         assert float(penalty) == pytest.approx(np.mean((length - 1.0) ** 2), rel=1e-3)
         assert float(mean) == pytest.approx(np.mean(length), rel=1e-3)
+        # Slopes below 1 may cost nothing; of longer latents half are.
+        longer = 1.0 / np.median(length)
+        scales = jnp.asarray(longer * np.broadcast_to(factor, (3, 1)), jnp.float32)
+        beyond = longer * length - 1.0
+        penalty, mean = critic.penalty(params, z_KB, scales, allows_less=True)
+        assert float(penalty) == pytest.approx(np.mean(np.maximum(beyond, 0.0) ** 2), rel=1e-3)
+        assert float(mean) == pytest.approx(longer * np.mean(length), rel=1e-3)
 
 
 def test_padding_by_zeros_changes_nothing():

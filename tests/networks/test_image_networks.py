@@ -90,6 +90,7 @@ def test_batch_normalisation_by_its_definition():
     jax.tree.map(np.testing.assert_array_equal, kept.get(STATS, stats), stats)
 
 
+@pytest.mark.long
 def test_statistics_move_in_training_alone_and_are_used_outside():
     networks = resnet.make(resnet.ResNet(channels=2, dense=4), sizes(3, (8, 8, 1)))
     params, stats = jax.jit(networks.init)(jax.random.key(0))

@@ -150,6 +150,7 @@ def test_shared_weights_are_compared_with_separate_ones(pair, capsys):
     assert "outside Theorem 1" not in printed
 
 
+@pytest.mark.long
 def test_slopes_of_the_loss_at_held_levels(tmp_path):
     """Of separate weights as theory has it, d - r; of shared ones what was put there."""
     path = tmp_path / "run"

@@ -142,6 +142,7 @@ def test_a_measured_run_is_not_measured_again(path, stages, tmp_path, monkeypatc
     assert (second / GENERATED).read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_report_with_other_samples_measures_again(path, tmp_path, capsys):
     shutil.copytree(path, tmp_path / "run")
     second = tmp_path / "run" / "second"
@@ -282,6 +283,7 @@ def test_cells_of_unlike_numbers_of_samples_keep_their_own():
     assert kind.samples(replace(own, cell="a", n_train=10)) == (10, 20)
 
 
+@pytest.mark.long
 def test_fewer_held_out_samples_are_compared_with_as_many_others(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(600, 6)))
     config = default_config(data="array")
