@@ -311,7 +311,7 @@ def test_damaged_checkpoints_are_said(small, capsys):
     rundir.write_manifest(small, manifest)
     damage(small)
     assert run_sweep(SMALL, small) == 1
-    assert "none of its checkpoints (120, 60) can be read" in capsys.readouterr().err
+    assert "none of its checkpoints (120, 60) is whole and of these runs" in capsys.readouterr().err
 
 
 def test_report_of_an_unfinished_run(finished, tmp_path, capsys):
@@ -447,7 +447,7 @@ def test_counting_again_from_damaged_checkpoints_is_one_line(small, capsys):
     damage(small)
     results = (small / "results.csv").read_bytes()
     assert run_report("--ad_threshold=0.5", small) == 1
-    assert "none of its checkpoints (120, 60) can be read" in capsys.readouterr().err
+    assert "none of its checkpoints (120, 60) is whole and of these runs" in capsys.readouterr().err
     assert (small / "results.csv").read_bytes() == results
 
 

@@ -57,6 +57,10 @@ def from_items(items: dict[str, Any]) -> EnsembleState:
     return EnsembleState(TrainState(params, stats, opt, step), meter)
 
 
+def _names(job: Job, path: Path) -> list[str]:
+    return rundir.run_names(path, [(run.cell.name, run.seed) for run in job.runs])
+
+
 def _metrics(job: Job, means: Means, scores: Means, step: int) -> list[dict[str, Any]]:
     """The lines of a step.
 
@@ -86,7 +90,8 @@ def _plain(cell: Cell, value: Any) -> float | list[float | None]:
 def _restore(job: Job, loaded: Slice, path: Path) -> checkpoint.Restored | None:
     """The newest checkpoint, the same on all processes."""
     directory = rundir.slice_directory(path, job.group, job.index)
-    restored = checkpoint.restore(directory, to_items(job.trainer.template(loaded)))
+    items = to_items(job.trainer.template(loaded))
+    restored = checkpoint.restore(directory, items, _names(job, path))
     step = 0 if restored is None else restored.step
     if processes.agree(step)[0] != -processes.agree(-step)[0]:
         raise checkpoint.DamagedError(
@@ -143,7 +148,11 @@ def train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) ->
     A slice of which no run has a finite loss any more is given up early.
     """
     trainer, directory = job.trainer, rundir.slice_directory(path, job.group, job.index)
-    n_runs = len(job.runs)
+    n_runs, names = len(job.runs), _names(job, path)
+
+    def save(step: int, state: EnsembleState) -> None:
+        checkpoint.save(directory, step, to_items(state), names, config.keep_checkpoints)
+
     print(f"{job.name}: making data ...", flush=True)
     loaded = trainer.load(job.placement)
     step, state = _resume(job, loaded, path)
@@ -183,12 +192,12 @@ def train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) ->
             rate = n_runs * job.batch_size * calls / max(seconds, 1e-9)
             note = f"{rate / 1e6:.2f} M samples/s, {_median(means)}"
         if step % config.save_every == 0 or step == config.steps:
-            checkpoint.save(directory, step, to_items(state))
+            save(step, state)
             saved = step
     if progress is not None:
         progress.close()
     if saved < step:
-        checkpoint.save(directory, step, to_items(state))
+        save(step, state)
     held = sum(leaf.nbytes for leaf in jax.tree.leaves((loaded.data, state)))
     if step < config.steps and len(diverged) < n_runs:
         return Trained(step, seconds, held, None)

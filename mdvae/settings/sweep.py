@@ -40,6 +40,7 @@ class SweepConfig:
         epochs: the steps as a number of times that all training samples are seen, whole batches
             of them; 0 where steps says how many.
         log_every, save_every: steps between lines of metrics, and between checkpoints.
+        keep_checkpoints: how many of the newest are kept.
         eval_every: steps between lines of metrics that have scores on held-out samples too, a
             multiple of log_every; 0 for none.
         memory_gib: what one device may use; 0 asks the device.
@@ -61,6 +62,7 @@ class SweepConfig:
     batch_size: int = static(1_000, fields.whole(1))
     log_every: int = fixed(500, fields.whole(1), decides=False)
     save_every: int = fixed(5_000, fields.whole(1), decides=False)
+    keep_checkpoints: int = fixed(3, fields.whole(1), decides=False)
     # It decides no run, but what a line of metrics holds: lines of one directory must agree in it.
     eval_every: int = fixed(0, fields.whole(0))
     memory_gib: float = fixed(0.0, _GIB, decides=False)

@@ -12,12 +12,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from mdvae.data.base import PyTree
+from mdvae.store import digests
 
-KEEP = 2
 # What a checkpoint consists of: what a model is applied with, and what only training needs. Each is
 # read without the other.
 MODEL, TRAINING = "model", "training"
 ITEMS = (MODEL, TRAINING)
+# And, of checkpoints that are not of an older version, a digest of each row of both.
+DIGESTS = "digests"
 
 # Orbax warns on every opening for reading that it was opened for reading, and that items which are
 # not asked for are there.
@@ -36,7 +38,7 @@ class Restored(NamedTuple):
     Attributes:
         step: at which it was saved.
         items: by name, of the templates' structures, NumPy leaves.
-        skipped: newer steps that could not be read.
+        skipped: newer steps that could not be read, or are not what was saved.
     """
 
     step: int
@@ -45,20 +47,21 @@ class Restored(NamedTuple):
 
 
 def _manager(
-    directory: Path, *, create: bool, items: Collection[str] = ITEMS
+    directory: Path, keep: int | None, items: Collection[str] = (*ITEMS, DIGESTS)
 ) -> ocp.CheckpointManager:
     """For writing, a thing that all processes do together; for reading, each for itself.
 
     Args:
+        keep: how many steps, for writing; None for reading.
         items: the only ones that are written or read.
     """
-    mine = jax.process_index()
+    mine, create = jax.process_index(), keep is not None
     alone = ocp.options.MultiprocessingOptions(
         primary_host=mine, active_processes={mine}, barrier_sync_key_prefix=f"process{mine}"
     )
     together = ocp.options.MultiprocessingOptions()
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=KEEP if create else None,
+        max_to_keep=keep,
         create=create,
         read_only=not create,
         enable_async_checkpointing=False,
@@ -71,18 +74,36 @@ def _manager(
     return ocp.CheckpointManager(directory.absolute(), options=options, item_handlers=handlers)
 
 
-def save(directory: Path, step: int, items: Mapping[str, PyTree]) -> None:
-    """Saves pytrees of arrays, by names of ITEMS; complete or not at all. Two steps are kept.
+def save(
+    directory: Path,
+    step: int,
+    items: Mapping[str, PyTree],
+    names: Sequence[str] = (),
+    keep: int = 3,
+) -> None:
+    """Saves pytrees of arrays, by names of ITEMS; complete or not at all.
 
     Where arrays are split over processes, all must call this, and each writes its own rows once.
+
+    Args:
+        names: of the leading rows; who restores them must give the same.
+        keep: how many of the newest steps are kept, this one with them.
     """
-    saved = {name: ocp.args.StandardSave(item) for name, item in items.items()}
-    with _manager(directory, create=True) as manager:
+    found = {name: digests.of_item(item, names) for name, item in items.items()}
+    saved = {name: ocp.args.StandardSave(item) for name, item in {**items, DIGESTS: found}.items()}
+    with _manager(directory, keep) as manager:
         manager.save(step, args=ocp.args.Composite(**saved), force=True)
 
 
+class _AlteredError(Exception):
+    """What was read is not what was saved."""
+
+
 def _restore_step(
-    manager: ocp.CheckpointManager, step: int, templates: Mapping[str, PyTree]
+    manager: ocp.CheckpointManager,
+    step: int,
+    templates: Mapping[str, PyTree],
+    names: Sequence[str],
 ) -> dict[str, PyTree]:
     """A step's leading rows, as many as the templates have."""
     metadata = manager.item_metadata(step)
@@ -92,38 +113,48 @@ def _restore_step(
     def whole(leaf: np.ndarray) -> np.ndarray:
         return np.zeros((n_rows, *leaf.shape[1:]), leaf.dtype)
 
-    wanted = {
-        name: ocp.args.StandardRestore(jax.tree.map(whole, template))
-        for name, template in templates.items()
-    }
-    restored = manager.restore(step, args=ocp.args.Composite(**wanted))
-    return {
+    wanted = {name: jax.tree.map(whole, template) for name, template in templates.items()}
+    known = metadata.get(DIGESTS)
+    if known is not None:
+        wanted[DIGESTS] = {name: np.zeros((n_rows, digests.SIZE), np.uint8) for name in known}
+    arguments = {name: ocp.args.StandardRestore(item) for name, item in wanted.items()}
+    restored = manager.restore(step, args=ocp.args.Composite(**arguments))
+    items = {
         name: jax.tree.map(
             lambda leaf, mine: np.asarray(leaf)[: len(mine)], restored[name], template
         )
         for name, template in templates.items()
     }
+    for name, item in items.items():
+        rows = len(jax.tree.leaves(item)[0])
+        named = [*names, *[""] * (rows - len(names))]
+        if known is not None and not digests.same(item, named, restored[DIGESTS][name]):
+            raise _AlteredError
+    return items
 
 
-def restore(directory: Path, templates: Mapping[str, PyTree]) -> Restored | None:
-    """Restores the newest checkpoint that can be read, or None where nothing was saved.
+def restore(
+    directory: Path, templates: Mapping[str, PyTree], names: Sequence[str] = ()
+) -> Restored | None:
+    """Restores the newest checkpoint that is whole, or None where nothing was saved.
 
     Args:
         directory: where `save` wrote.
         templates: by name the items that are wanted, pytrees of NumPy arrays with the structure,
             shapes and dtypes to expect. Saved arrays may have more rows (a slice is filled up to a
             multiple of the devices that it ran on); these are dropped.
+        names: of the rows, as `save` was given them.
 
     Raises:
-        DamagedError: where something was saved and none of it can be read.
+        DamagedError: where something was saved and none of it is whole.
     """
     if not directory.is_dir():
         return None
     skipped = []
-    with _manager(directory, create=False, items=templates) as manager:
+    with _manager(directory, None, (*templates, DIGESTS)) as manager:
         for step in sorted(manager.all_steps(), reverse=True):
             try:
-                items = _restore_step(manager, step, templates)
+                items = _restore_step(manager, step, templates, names)
             except Exception:
                 # Orbax raises many kinds for a damaged checkpoint; the one before it may be whole.
                 skipped.append(step)
@@ -131,8 +162,8 @@ def restore(directory: Path, templates: Mapping[str, PyTree]) -> Restored | None
             return Restored(step, items, tuple(skipped))
     if skipped:
         raise DamagedError(
-            f"{directory}: none of its checkpoints ({', '.join(map(str, skipped))}) can be read;"
-            " restore them, or remove the folder to train from the start"
+            f"{directory}: none of its checkpoints ({', '.join(map(str, skipped))}) is whole and of"
+            " these runs; restore them, or remove the folder to train from the start"
         )
     return None
 
@@ -159,6 +190,6 @@ def discard(directory: Path, steps: Sequence[int]) -> None:
             path.rename(aside)
         except OSError as error:
             raise DamagedError(
-                f"{path}: cannot be read, nor moved aside ({error.strerror}); move it by hand"
+                f"{path}: is damaged, and cannot be moved aside ({error.strerror}); move it by hand"
             ) from error
-        print(f"warning: {path}: cannot be read; kept as {aside.name}", flush=True)
+        print(f"warning: {path}: is damaged; kept as {aside.name}", flush=True)

@@ -89,25 +89,27 @@ class LoadedRun:
         return make_groups(self.cells, self.config.group_by)
 
     @cached_property
-    def _where(self) -> dict[tuple[str, int], tuple[int, int, int, int]]:
-        """Per run: its group, its slice, its row there, and how many rows that slice has."""
+    def _where(self) -> dict[tuple[str, int], tuple[int, int, int]]:
+        """Per run: its group, its slice, and its row there."""
         return {
-            (name, seed): (entry["group"], entry["slice"], row, len(entry["runs"]))
-            for entry in self.manifest.get("slices", [])
-            for row, (name, seed) in enumerate(entry["runs"])
+            (cell, seed): (*place, row)
+            for place, runs in rundir.runs_of_slices(self.manifest).items()
+            for row, (cell, seed) in enumerate(runs)
         }
 
-    def _models(self, group: int, index: int, n_runs: int) -> PyTree | None:
+    def _models(self, group: int, index: int) -> PyTree | None:
         """Params and stats of a slice's runs, stacked and padded; None where nothing is saved."""
         if (group, index) not in self._slices:
             method = make_method(self._groups[group], self.config.steps)
             shapes = padded_shapes(method, self._groups[group])
+            runs = rundir.runs_of_slices(self.manifest)[group, index]
             template = jax.tree.map(
-                lambda leaf: np.zeros((n_runs, *leaf.shape), leaf.dtype),
+                lambda leaf: np.zeros((len(runs), *leaf.shape), leaf.dtype),
                 (shapes.params, shapes.stats),
             )
             directory = rundir.slice_directory(self.path, group, index)
-            restored = checkpoint.restore(directory, {checkpoint.MODEL: template})
+            names = rundir.run_names(self.path, runs)
+            restored = checkpoint.restore(directory, {checkpoint.MODEL: template}, names)
             found = None if restored is None else restored.items[checkpoint.MODEL]
             self._slices[group, index] = found
         return self._slices[group, index]
@@ -119,8 +121,8 @@ class LoadedRun:
             KeyError: where there is no checkpoint of it.
         """
         found = self.cell(cell)
-        group, index, row, n_runs = self._where.get((found.name, seed), (0, -1, 0, 0))
-        stacked = None if index < 0 else self._models(group, index, n_runs)
+        group, index, row = self._where.get((found.name, seed), (0, -1, 0))
+        stacked = None if index < 0 else self._models(group, index)
         if stacked is None:
             raise KeyError(f"cell {found.name}, seed {self._seed(seed)}: no checkpoint yet")
         method = make_method(Group((found,), found.sizes), self.config.steps)

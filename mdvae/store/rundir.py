@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from mdvae.settings.registry import SECTIONS
 
 Row = dict[str, Any]
 
+ID = "id"
 CONFIG, MANIFEST, METRICS = "config.json", "manifest.json", "metrics.jsonl"
 RESULTS, SUMMARY = "results.csv", "summary.csv"
 SPECTRA, BLOCKS = "spectra.csv", "blocks.csv"
@@ -117,16 +119,31 @@ def read_config(path: Path) -> SweepConfig:
     if not file.is_file():
         raise ConfigError(f"{path}: not a run directory (it has no {CONFIG}); give one that has")
     try:
-        return from_json(json.loads(file.read_text(encoding="utf-8")))
+        values = dict(json.loads(file.read_text(encoding="utf-8")))
+        values.pop(ID, None)
+        return from_json(values)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"{file}: cannot be read as a config ({error}); restore it") from error
 
 
+def _read_id(path: Path) -> str:
+    """What tells a run directory from all others, copies of it apart; "" before it has one."""
+    file = path / CONFIG
+    return json.loads(file.read_text(encoding="utf-8")).get(ID, "") if file.is_file() else ""
+
+
 def write_config(path: Path, config: SweepConfig) -> None:
-    """Replaces the config of a run directory."""
-    write_atomic(path / CONFIG, json.dumps(config.to_json(), indent=2) + "\n")
+    """Replaces the config of a run directory, which gets an id with its first one."""
+    values = {**config.to_json(), ID: _read_id(path) or secrets.token_hex(8)}
+    write_atomic(path / CONFIG, json.dumps(values, indent=2) + "\n")
+
+
+def run_names(path: Path, runs: Iterable[tuple[str, int]]) -> list[str]:
+    """Names of runs (cell and seed) that no other run directory has, for their checkpoints."""
+    own = _read_id(path)
+    return [f"{own} {cell} {seed}" for cell, seed in runs]
 
 
 def write_analysis(path: Path, config: SweepConfig) -> None:
@@ -216,6 +233,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except json.JSONDecodeError as error:
         raise ConfigError(f"{file}: cannot be read ({error}); restore it") from error
+
+
+def runs_of_slices(manifest: Mapping[str, Any]) -> dict[tuple[int, int], list[tuple[str, int]]]:
+    """The cells and seeds of each slice of each group, by their places."""
+    entries = manifest.get("slices", [])
+    return {(each["group"], each["slice"]): each["runs"] for each in entries}
 
 
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from mdvae.store.checkpoint import MODEL, TRAINING
 MODEL_STATE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3) / 7}
 TRAINING_STATE = {"b": (np.int32(3) * np.ones(2, np.int32),)}
 ITEMS = {MODEL: MODEL_STATE, TRAINING: TRAINING_STATE}
+FLIPS = 100
 
 
 def plus(state, n):
@@ -24,15 +25,15 @@ def assert_equal(found, expected):
 
 
 def test_round_trip_is_exact_and_newest(tmp_path):
-    for step in (2, 4, 6):
+    for step in (2, 4, 6, 8):
         checkpoint.save(tmp_path / "c", step, plus(ITEMS, step))
     restored = checkpoint.restore(tmp_path / "c", ITEMS)
     assert restored is not None
-    assert restored.step == 6
+    assert restored.step == 8
     assert restored.skipped == ()
-    assert_equal(restored.items, plus(ITEMS, 6))
+    assert_equal(restored.items, plus(ITEMS, 8))
     kept = [path.name for path in (tmp_path / "c").iterdir() if path.name.isdigit()]
-    assert sorted(kept) == ["4", "6"]
+    assert sorted(kept) == ["4", "6", "8"]
 
 
 @pytest.mark.parametrize("name", [MODEL, TRAINING])
@@ -91,7 +92,56 @@ def test_damaged_newest_falls_back_and_can_be_saved_again(tmp_path, item):
     assert_equal(again.items, plus(ITEMS, 5))
     # What was moved aside is neither pruned nor taken for a step.
     checkpoint.save(tmp_path, 6, plus(ITEMS, 6))
-    assert folders(tmp_path) == {"4", "6", "4.unreadable"}
+    assert folders(tmp_path) == {"2", "4", "6", "4.unreadable"}
+
+
+NAMES = ("a 0", "a 1")
+
+
+def test_names_are_those_of_the_rows_that_are_asked_for(tmp_path):
+    """Of a slice that was filled up, the leading ones; of another run's checkpoint, none."""
+    checkpoint.save(tmp_path, 2, ITEMS, NAMES[:1])
+    one = jax.tree.map(lambda leaf: leaf[:1], ITEMS)
+    assert checkpoint.restore(tmp_path, one, NAMES[:1]) is not None
+    for others in (("a 1",), (), ("b 0",)):
+        with pytest.raises(checkpoint.DamagedError, match="is whole and of these runs"):
+            checkpoint.restore(tmp_path, one, others)
+    # Nor are two rows that have changed places what they were.
+    checkpoint.save(tmp_path / "two", 2, ITEMS, NAMES)
+    with pytest.raises(checkpoint.DamagedError):
+        checkpoint.restore(tmp_path / "two", ITEMS, NAMES[::-1])
+
+
+def test_a_checkpoint_of_an_older_version_has_no_digests(tmp_path):
+    checkpoint.save(tmp_path, 2, ITEMS)
+    shutil.rmtree(tmp_path / "2" / checkpoint.DIGESTS)
+    restored = checkpoint.restore(tmp_path, ITEMS, NAMES)
+    assert restored is not None
+    assert_equal(restored.items, ITEMS)
+
+
+def test_a_flipped_bit_is_found_or_changes_nothing(tmp_path):
+    """In random places of all files of the newest of two checkpoints, one after another."""
+    generator = np.random.default_rng(0)
+    wide = {name: jax.tree.map(lambda leaf: np.repeat(leaf, 50, 0), ITEMS[name]) for name in ITEMS}
+    for step in (2, 4):
+        checkpoint.save(tmp_path, step, plus(wide, step), NAMES)
+    files = sorted(file for file in (tmp_path / "4").rglob("*") if file.is_file())
+    files = [file for file in files if file.stat().st_size]
+    outcomes = []
+    for _ in range(FLIPS):
+        file = files[generator.integers(len(files))]
+        whole = file.read_bytes()
+        place, bit = generator.integers(len(whole)), generator.integers(8)
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << bit)]) + whole[place + 1 :])
+        restored = checkpoint.restore(tmp_path, wide, NAMES)
+        assert restored is not None
+        assert (restored.step, restored.skipped) in ((4, ()), (2, (4,)))
+        assert_equal(restored.items, plus(wide, restored.step))
+        outcomes.append(restored.step)
+        file.write_bytes(whole)
+    assert set(outcomes) == {2, 4}
+    print(f"{FLIPS} bits flipped: {outcomes.count(2)} found, the others harmless")
 
 
 def folders(path):
@@ -105,7 +155,7 @@ def test_what_cannot_be_read_is_kept_however_often(tmp_path, capsys):
         checkpoint.discard(tmp_path, [4])
     assert folders(tmp_path) == {"4.unreadable", "4.unreadable-2", "4.unreadable-3"}
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == f"warning: {tmp_path / '4'}: cannot be read; kept as 4.unreadable-2"
+    assert lines[1] == f"warning: {tmp_path / '4'}: is damaged; kept as 4.unreadable-2"
     assert len(lines) == 3
     assert checkpoint.restore(tmp_path, ITEMS) is None
     (tmp_path / "4.unreadable-2").rename(tmp_path / "4")
@@ -115,7 +165,9 @@ def test_what_cannot_be_read_is_kept_however_often(tmp_path, capsys):
 
 
 def test_what_cannot_be_moved_aside_is_said_in_one_line(tmp_path):
-    with pytest.raises(checkpoint.DamagedError, match=r"4: cannot be read, nor moved") as caught:
+    with pytest.raises(
+        checkpoint.DamagedError, match=r"4: is damaged, and cannot be moved"
+    ) as caught:
         checkpoint.discard(tmp_path, [4])
     assert "\n" not in str(caught.value)
 
