@@ -1,5 +1,6 @@
 """What the commands share: flags, config files and their overrides, one-line errors."""
 
+import errno
 import importlib.util
 import os
 import re
@@ -17,7 +18,12 @@ from mdvae.settings.fields import ConfigError, fields_of, unusable
 from mdvae.settings.registry import SECTIONS
 
 USER_ERROR = 2
+UNWRITTEN = 74
 INTERRUPTED = 75
+# What a file that cannot be written needs, by why.
+_NEEDS = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room")
+_NEEDS |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable")
+_NEEDS[errno.EIO] = "mend its disk"
 # What a flag must be, by what absl calls its type.
 _FLAG_WORDS = {"int": "a whole number", "float": "a number", "bool": "True or False"}
 HELP = ("-h", "-help", "--help", "--helpfull")
@@ -30,11 +36,25 @@ def run_command(main: Callable[[Sequence[str]], int]) -> None:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         code = USER_ERROR
-    except BrokenPipeError:
+    except OSError as error:
+        code = _unwritten(error)
+    sys.exit(code)
+
+
+def _unwritten(error: OSError) -> int:
+    """Says what could not be written, where that is the disk's fault; the exit code."""
+    if isinstance(error, BrokenPipeError):
         # The reader of our output has gone (such as `| head`); there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    sys.exit(code)
+        return 1
+    if error.errno not in _NEEDS:
+        raise error
+    print(
+        f"error: {error.filename or 'the output'}: cannot be written ({error.strerror});"
+        f" {_NEEDS[error.errno]}, then give the same command again. What was saved is whole",
+        file=sys.stderr,
+    )
+    return UNWRITTEN
 
 
 def asks_for_help(argv: Sequence[str], usage: str | None) -> bool:

@@ -135,8 +135,6 @@ def main(argv: Sequence[str]) -> int:
         distinct = list({path.resolve(): path for path in paths}.values())
         if len(distinct) > 1:
             write_comparison(distinct)
-    except PermissionError as error:
-        raise ConfigError(f"{error.filename}: cannot be written; make it writable") from error
     except checkpoint.DamagedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

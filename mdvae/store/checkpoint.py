@@ -2,7 +2,9 @@
 
 import itertools
 import logging
+import os
 import re
+import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,10 +24,9 @@ ITEMS = (MODEL, TRAINING)
 DIGESTS = "digests"
 
 # Orbax warns on every opening for reading that it was opened for reading, and that items which are
-# not asked for are there.
-logging.getLogger("absl").addFilter(
-    lambda record: not re.search(r"read[_ ]only|could not be restored", record.getMessage())
-)
+# not asked for are there; and it logs the trace of an error that it raises as well.
+_NOISE = re.compile(r"read[_ ]only|could not be restored|run\(\) raised an exception")
+logging.getLogger("absl").addFilter(lambda record: not _NOISE.search(record.getMessage()))
 
 
 class DamagedError(RuntimeError):
@@ -88,11 +89,29 @@ def save(
     Args:
         names: of the leading rows; who restores them must give the same.
         keep: how many of the newest steps are kept, this one with them.
+
+    Raises:
+        OSError: where it cannot be written, with the folder of the step; others are whole.
     """
     found = {name: digests.of_item(item, names) for name, item in items.items()}
     saved = {name: ocp.args.StandardSave(item) for name, item in {**items, DIGESTS: found}.items()}
-    with _manager(directory, keep) as manager:
-        manager.save(step, args=ocp.args.Composite(**saved), force=True)
+    try:
+        with _manager(directory, keep) as manager:
+            manager.save(step, args=ocp.args.Composite(**saved), force=True)
+    except Exception as error:
+        number = _error_number(error)
+        if number is None:
+            raise
+        # What there is of it takes up room, and no later save would remove it.
+        for part in directory.glob(f"{step}.orbax-checkpoint-tmp*"):
+            shutil.rmtree(part, ignore_errors=True)
+        raise OSError(number, os.strerror(number), str(directory / str(step))) from error
+
+
+def _error_number(error: BaseException) -> int | None:
+    """Why the system refused to write, of an error or of what its message quotes."""
+    quoted = re.search(r"os_error_code='(\d+)'", str(error))
+    return int(quoted[1]) if quoted else getattr(error, "errno", None)
 
 
 class _AlteredError(Exception):

@@ -1,0 +1,111 @@
+"""A disk that is full: one line and exit code 74, nothing lost, and the same command goes on."""
+
+import contextlib
+import json
+import resource
+import sys
+from unittest import mock
+
+import jax
+import pytest
+from runs import SMALL, finished_run, quick_compilation
+
+from mdvae import cli, report, sweep
+
+# A device that takes nothing, as a full disk.
+FULL = "/dev/full"
+# More than the config and the manifest have, and less than checkpoints and metrics.
+MIDDLE = 6_000
+
+
+@contextlib.contextmanager
+def largest_file(n_bytes):
+    """No file may become longer than this, of the whole process; none of the compiled is kept."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    jax.config.update("jax_enable_compilation_cache", False)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        jax.config.update("jax_enable_compilation_cache", True)
+
+
+def exit_code(main, *argv):
+    """Of a command as the shell sees it."""
+    with (
+        mock.patch.object(sys, "argv", ["command", *map(str, argv)]),
+        quick_compilation(),
+        pytest.raises(SystemExit) as caught,
+    ):
+        cli.run_command(main)
+    return caught.value.code
+
+
+def swept(path, *flags):
+    return exit_code(sweep.main, f"--config={SMALL}", f"--workdir={path}", *flags)
+
+
+def assert_undisturbed(path, apart=frozenset()):
+    whole, _ = finished_run(SMALL)
+    for file in whole.glob("*.*"):
+        if file.name not in {"manifest.json", "config.json", *apart}:
+            assert (path / file.name).read_bytes() == file.read_bytes(), file.name
+    assert len(list((path / "figures").iterdir())) == len(list((whole / "figures").iterdir()))
+
+
+def assert_said(err, file, why="No space left on device"):
+    lines = err.strip().splitlines()
+    assert lines[-1] == (
+        f"error: {file}: cannot be written ({why}); make room, then give the same command again."
+        " What was saved is whole"
+    )
+    assert "Traceback" not in err
+
+
+def test_a_checkpoint_that_does_not_fit(tmp_path, capsys):
+    with largest_file(MIDDLE):
+        assert swept(tmp_path / "w") == cli.UNWRITTEN
+    folder = tmp_path / "w" / "checkpoints" / "group0-slice0"
+    assert_said(capsys.readouterr().err, folder / "60", "File too large")
+    assert list(folder.iterdir()) == []
+    assert swept(tmp_path / "w") == 0
+    assert_undisturbed(tmp_path / "w")
+
+
+@pytest.mark.parametrize("name", ["results.csv", "manifest.json", "report.md"])
+def test_a_file_that_does_not_fit(tmp_path, name, capsys):
+    (tmp_path / f".{name}.tmp").symlink_to(FULL)
+    assert swept(tmp_path) == cli.UNWRITTEN
+    assert_said(capsys.readouterr().err, tmp_path / name)
+    (tmp_path / f".{name}.tmp").unlink(missing_ok=True)
+    assert swept(tmp_path) == 0
+    assert_undisturbed(tmp_path)
+
+
+def test_metrics_in_the_middle(tmp_path, capsys):
+    """A line that was cut short is written again."""
+    with largest_file(MIDDLE):
+        assert swept(tmp_path, "--config.log_every=1") == cli.UNWRITTEN
+    assert_said(capsys.readouterr().err, tmp_path / "metrics.jsonl", "File too large")
+    assert (tmp_path / "metrics.jsonl").stat().st_size == MIDDLE
+    assert swept(tmp_path, "--config.log_every=1") == 0
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["seed"]) for row in rows] == [
+        (step, seed) for step in range(1, 121) for seed in (0, 1)
+    ]
+    assert_undisturbed(tmp_path, {"metrics.jsonl", "report.md", "report.tex"})
+
+
+def test_a_figure_of_a_report(tmp_path, capsys):
+    assert swept(tmp_path) == 0
+    (figure, *_) = sorted((tmp_path / "figures").iterdir())
+    before = (tmp_path / "results.csv").read_bytes()
+    figure.unlink()
+    figure.symlink_to(FULL)
+    assert exit_code(report.main, tmp_path) == cli.UNWRITTEN
+    assert capsys.readouterr().err.startswith("error: ")
+    assert (tmp_path / "results.csv").read_bytes() == before
+    figure.unlink()
+    assert exit_code(report.main, tmp_path) == 0
+    assert_undisturbed(tmp_path)
