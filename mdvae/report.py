@@ -2,6 +2,7 @@
 
 Usage:
     python -m mdvae.report [--cell=NAME] [--SETTING=VALUE ...] DIR [DIR ...]
+    python -m mdvae.report --verify DIR [DIR ...]
 
 Writes summary.csv, report.md, report.tex and figures/ into each run directory, finished or not,
 and prints the summary table; rates.csv too where log gamma was held at several levels, and
@@ -15,6 +16,7 @@ share, and the settings that differ.
     --published=TABLE       compares with another published table, or with none ('')
     --compare=True          compares samples of each run with held-out ones of its data
     --generated=N           with so many of each
+    --verify                says whether checkpoints and files are whole, and writes nothing
 """
 
 if __name__ == "__main__":  # before the imports below, which last for seconds
@@ -34,6 +36,7 @@ from mdvae.analysis.generation import check_comparable, is_compared
 from mdvae.analysis.measuring import MEASURED_WITH
 from mdvae.analysis.summary import published_rows
 from mdvae.engine.machine import pick_devices, set_up_cpu
+from mdvae.engine.verifying import verify
 from mdvae.overrides import read
 from mdvae.reports.comparison import write_comparison
 from mdvae.reports.report import analyse_again, with_analysis, write_report
@@ -56,6 +59,7 @@ def _define_flags() -> flags.FlagValues:
     """The flag --cell, and one for each setting of any analysis."""
     values = flags.FlagValues()
     flags.DEFINE_string("cell", None, "cell to show", flag_values=values)
+    flags.DEFINE_bool("verify", False, "check a directory", flag_values=values)
     for kind in ANALYSES.names():
         for name, field in fields_of(ANALYSES.find(kind).settings).items():
             if name not in values:
@@ -109,6 +113,24 @@ def _report(path: Path, cell: str | None, changes: dict[str, Any]) -> None:
     write_report(path, cell)
 
 
+def _verify(paths: Sequence[Path], values: flags.FlagValues) -> int:
+    """Says whether run directories, with their stages, are whole; 1 where one is not."""
+    others = [name for name in values if name != "verify" and values[name].value is not None]
+    if others:
+        raise ConfigError(f"--{others[0]}: has no effect with --verify; leave it out")
+    code = 0
+    for path in paths:
+        stages = [path / name for name in rundir.read_config(path).stages]
+        for each in (path, *(stage for stage in stages if (stage / rundir.CONFIG).is_file())):
+            n_whole, wrong = verify(each)
+            for line in wrong:
+                print(f"error: {line}", file=sys.stderr)
+            state = f"{len(wrong)} things are wrong" if wrong else "nothing is wrong"
+            print(f"{each}: {n_whole} checkpoints are whole, {state}")
+            code = max(code, int(bool(wrong)))
+    return code
+
+
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     if cli.asks_for_help(argv, __doc__):
@@ -117,6 +139,8 @@ def main(argv: Sequence[str]) -> int:
     paths = [Path(each) for each in cli.parse_flags(argv, values)]
     if not paths:
         raise ConfigError("DIR: missing; give one or more run directories")
+    if values["verify"].value:
+        return _verify(paths, values)
     cell = values["cell"].value
     changes = {}
     for path in paths:

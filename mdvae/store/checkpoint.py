@@ -187,6 +187,23 @@ def restore(
     return None
 
 
+def whole_steps(
+    directory: Path, templates: Mapping[str, PyTree], names: Sequence[str] = ()
+) -> dict[int, bool]:
+    """Whether each checkpoint is whole, oldest first; see `restore`."""
+    found: dict[int, bool] = {}
+    if not directory.is_dir():
+        return found
+    with _manager(directory, None, (*templates, DIGESTS)) as manager:
+        for step in sorted(manager.all_steps()):
+            try:
+                _restore_step(manager, step, templates, names)
+                found[step] = True
+            except Exception:  # as in `restore`
+                found[step] = False
+    return found
+
+
 def _endings() -> Iterator[str]:
     """What tells names apart: nothing, then -2, -3 and so on."""
     return itertools.chain([""], (f"-{i}" for i in itertools.count(2)))
