@@ -23,7 +23,6 @@ INTERRUPTED = 75
 # What a file that cannot be written needs, by why.
 _NEEDS = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room")
 _NEEDS |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable")
-_NEEDS[errno.EIO] = "mend its disk"
 # What a flag must be, by what absl calls its type.
 _FLAG_WORDS = {"int": "a whole number", "float": "a number", "bool": "True or False"}
 HELP = ("-h", "-help", "--help", "--helpfull")
@@ -33,6 +32,7 @@ def run_command(main: Callable[[Sequence[str]], int]) -> None:
     """Runs a command; a user's mistake is one line on stderr and exit code 2."""
     try:
         code = main(sys.argv)
+        sys.stdout.flush()
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         code = USER_ERROR
@@ -43,15 +43,17 @@ def run_command(main: Callable[[Sequence[str]], int]) -> None:
 
 def _unwritten(error: OSError) -> int:
     """Says what could not be written, where that is the disk's fault; the exit code."""
-    if isinstance(error, BrokenPipeError):
-        # The reader of our output has gone (such as `| head`); there is nobody to tell.
+    if error.filename is None:
+        # The reader of our output has gone (such as `| head`), or its disk is full: at the end
+        # Python would try once more to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    if isinstance(error, BrokenPipeError):
+        return 1  # there is nobody to tell
     if error.errno not in _NEEDS:
         raise error
     print(
         f"error: {error.filename or 'the output'}: cannot be written ({error.strerror});"
-        f" {_NEEDS[error.errno]}, then give the same command again. What was saved is whole",
+        f" {_NEEDS[error.errno]}, then give the same command again",
         file=sys.stderr,
     )
     return UNWRITTEN

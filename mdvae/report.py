@@ -120,8 +120,9 @@ def _verify(paths: Sequence[Path], values: flags.FlagValues) -> int:
         raise ConfigError(f"--{others[0]}: has no effect with --verify; leave it out")
     code = 0
     for path in paths:
-        stages = [path / name for name in rundir.read_config(path).stages]
-        for each in (path, *(stage for stage in stages if (stage / rundir.CONFIG).is_file())):
+        rundir.read_config(path)  # a folder that is no run directory is a mistake
+        stages = sorted(each.parent for each in path.glob(f"*/{rundir.CONFIG}"))
+        for each in (path, *stages):
             n_whole, wrong = verify(each)
             for line in wrong:
                 print(f"error: {line}", file=sys.stderr)

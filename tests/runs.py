@@ -86,6 +86,7 @@ def finished_run(config: str) -> tuple[Path, str]:
     with open(folder / f"{path.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not printed.exists():
+            shutil.rmtree(path, ignore_errors=True)  # of a worker that failed
             output = io.StringIO()
             with contextlib.redirect_stdout(output):
                 code = run_sweep(config, path, figures=True)

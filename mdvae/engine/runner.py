@@ -58,7 +58,9 @@ def from_items(items: dict[str, Any]) -> EnsembleState:
 
 
 def _names(job: Job, path: Path) -> list[str]:
-    return rundir.run_names(path, [(run.cell.name, run.seed) for run in job.runs])
+    """The names of a slice's runs, as the first process sees them."""
+    runs = [(run.cell.name, run.seed) for run in job.runs]
+    return processes.on_first(lambda: rundir.run_names(path, runs))
 
 
 def _metrics(job: Job, means: Means, scores: Means, step: int) -> list[dict[str, Any]]:

@@ -138,7 +138,7 @@ class Trainer:
             return self._method.start(state, numbers)
 
         states = jax.tree.map(lambda *leaves: np.stack(leaves), *map(start, slots))
-        state = EnsembleState(states, zero_meter(self._method, len(slots)))
+        state = EnsembleState(states, _zero_meter(self._method, len(slots)))
         state = put_rows(state, self._mesh)
         if loaded.fitted is None:
             return state
@@ -195,10 +195,7 @@ class Trainer:
 
     def template(self, loaded: Slice) -> EnsembleState:
         """Zeros like the real runs' state on the host, whatever the number of devices."""
-        n_runs = loaded.placement.n_runs
-        one = padded_shapes(self._method, self._group)
-        train = jax.tree.map(lambda leaf: np.zeros((n_runs, *leaf.shape), leaf.dtype), one)
-        return EnsembleState(train, zero_meter(self._method, n_runs))
+        return template_of(self._method, self._group, loaded.placement.n_runs)
 
     def from_host(self, loaded: Slice, state: EnsembleState) -> EnsembleState:
         """Puts the real runs' state on this trainer's devices."""
@@ -214,7 +211,7 @@ class Trainer:
         totals = take_runs(state.meter, loaded.placement.n_runs)
         count = np.maximum(totals[COUNT], 1).astype(np.float32)
         means = {name: totals[name] / count for name in self._method.logged}
-        zeros = put_rows(zero_meter(self._method, len(loaded.placement.slots)), self._mesh)
+        zeros = put_rows(_zero_meter(self._method, len(loaded.placement.slots)), self._mesh)
         return state._replace(meter=zeros), in_own_units(self._method, loaded.placement, means)
 
     def _make_local(self, tables: Any) -> dict[str, jax.Array]:
@@ -243,7 +240,14 @@ def _wrapped(x: np.ndarray, wrap: int, axis: int) -> np.ndarray:
     return np.concatenate([x, np.take(x, range(wrap), axis=axis)], axis=axis)
 
 
-def zero_meter(method: Method, n_runs: int) -> dict[str, np.ndarray]:
+def template_of(method: Method, group: Group, n_runs: int) -> EnsembleState:
+    """Zeros like the state of some runs of a group on the host."""
+    one = padded_shapes(method, group)
+    train = jax.tree.map(lambda leaf: np.zeros((n_runs, *leaf.shape), leaf.dtype), one)
+    return EnsembleState(train, _zero_meter(method, n_runs))
+
+
+def _zero_meter(method: Method, n_runs: int) -> dict[str, np.ndarray]:
     sums = {name: np.zeros(n_runs, np.float32) for name in method.logged}
     return {**sums, COUNT: np.zeros(n_runs, np.int32)}
 

@@ -1,69 +1,82 @@
 """Whether a run directory is whole: checkpoints against their digests, and files of lines."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import jax
-import numpy as np
-
-from mdvae.engine.ensemble import EnsembleState
 from mdvae.engine.runner import to_items
-from mdvae.engine.trainer import zero_meter
+from mdvae.engine.trainer import template_of
 from mdvae.methods.base import make_method
-from mdvae.methods.padding import padded_shapes
-from mdvae.settings.grid import Group, make_cells, make_groups
+from mdvae.settings.config import SweepConfig
+from mdvae.settings.fields import ConfigError
+from mdvae.settings.grid import make_cells, make_groups
 from mdvae.store import checkpoint, rundir
 
 
-def _template(group: Group, steps: int, n_runs: int) -> EnsembleState:
-    method = make_method(group, steps)
-    one = padded_shapes(method, group)
-    train = jax.tree.map(lambda leaf: np.zeros((n_runs, *leaf.shape), leaf.dtype), one)
-    return EnsembleState(train, zero_meter(method, n_runs))
-
-
 def verify(path: Path) -> tuple[int, list[str]]:
-    """Reads all of a run directory, and changes nothing.
+    """Reads all of a run directory in which nobody trains, and changes nothing.
 
     Returns:
         How many checkpoints are whole, and a line for each thing that is not as it should be.
-
-    Raises:
-        ConfigError: where it is no run directory, or its config or manifest cannot be read.
     """
-    config, manifest = rundir.read_config(path), rundir.read_manifest(path)
+    try:
+        config, manifest = rundir.read_config(path), rundir.read_manifest(path)
+        n_whole, wrong = _verify_checkpoints(path, config, manifest)
+        return n_whole, [*wrong, *_wrong_metrics(path), *_wrong_results(path, manifest)]
+    except ConfigError as error:
+        return 0, [str(error)]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        return 0, [f"{path}: {rundir.MANIFEST} or {rundir.RESULTS} cannot be read ({error!r})"]
+
+
+def _verify_checkpoints(
+    path: Path, config: SweepConfig, manifest: dict[str, Any]
+) -> tuple[int, list[str]]:
     groups = make_groups(make_cells(config), config.group_by)
-    n_whole, wrong = 0, []
+    n_whole, wrong, known = 0, [], set()
     ends = {(each["group"], each["slice"]): each for each in manifest.get("slices", [])}
     for (group, index), runs in rundir.runs_of_slices(manifest).items():
         directory = rundir.slice_directory(path, group, index)
-        items = to_items(_template(groups[group], config.steps, len(runs)))
-        steps = checkpoint.whole_steps(directory, items, rundir.run_names(path, runs))
+        known.add(directory)
+        template = template_of(make_method(groups[group], config.steps), groups[group], len(runs))
+        names = rundir.run_names(path, runs)
+        steps = checkpoint.whole_steps(directory, to_items(template), names)
         n_whole += sum(steps.values())
-        wrong += [f"{directory / str(step)}: is damaged" for step, ok in steps.items() if not ok]
+        wrong += [
+            f"{directory / str(step)}: is damaged, or of other runs"
+            for step, is_whole in steps.items()
+            if not is_whole
+        ]
         end = ends[group, index]
         if end["status"] == "done" and not steps.get(end["step"]):
             wrong.append(f"{directory}: no whole checkpoint of step {end['step']}, its last")
-    return n_whole, wrong + _wrong_lines(path, manifest)
+    there = {each.parent for each in (path / rundir.CHECKPOINTS).glob("*/*")}
+    wrong += [f"{each}: of no slice in {rundir.MANIFEST}" for each in sorted(there - known)]
+    return n_whole, wrong
 
 
-def _wrong_lines(path: Path, manifest: dict) -> list[str]:
-    """What is wrong with metrics and results."""
-    wrong, seen = [], {}
-    for row in rundir.read_metrics(path):
-        run = row["cell"], row["seed"]
-        if row["step"] <= seen.get(run, 0):
-            wrong.append(
-                f"{path / rundir.METRICS}: {run[0]}, seed {run[1]}: step {row['step']} again"
-            )
-        seen[run] = row["step"]
+def _wrong_metrics(path: Path) -> Iterator[str]:
+    """Lines that cannot be read, and those of a run that do not go up in their steps."""
+    file = path / rundir.METRICS
+    last: dict[tuple[str, int], int] = {}
+    lines = file.read_bytes().splitlines() if file.is_file() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            run, step = (row["cell"], row["seed"]), row["step"]
+        except (ValueError, KeyError, TypeError):
+            yield f"{file}: line {number} cannot be read"
+            continue
+        if step <= last.get(run, 0):
+            yield f"{file}: {run[0]}, seed {run[1]}: step {step} after step {last[run]}"
+        last[run] = step
+
+
+def _wrong_results(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """Finished runs without a row."""
     results = {(row["cell"], row["seed"]) for row in rundir.read_csv(path / rundir.RESULTS)}
-    done = [
-        tuple(run)
-        for each in manifest.get("slices", [])
-        if each["status"] == "done"
-        for run in each["runs"]
-    ]
-    missing = [run for run in done if run not in results]
+    done = [each["runs"] for each in manifest.get("slices", []) if each["status"] == "done"]
+    missing = {tuple(run) for runs in done for run in runs} - results
     if missing:
-        wrong.append(f"{path / rundir.RESULTS}: has no row of {len(missing)} finished runs")
-    return wrong
+        yield f"{path / rundir.RESULTS}: has no row of {len(missing)} finished runs"

@@ -28,7 +28,7 @@ from mdvae.settings.registry import DATA, METHODS, OPTIMISERS
 # The updates of a step, and their losses.
 NETS, CRITIC, GENERATOR, MASK = "autoencoder", "critic", "generator", "mask"
 MASKED, UNMASKED, EXP_SQUARE, EXP = "masked", "unmasked", "exp_square", "exp"
-ONE, AT_MOST_ONE = "one", "at_most_one"
+TWO_SIDED, ONE_SIDED = "two_sided", "one_sided"
 LAYERS = fields.widths("a tuple of layer widths of 1 or more, or () for a linear critic")
 Moved = tuple[TrainState, dict[str, jax.Array]]
 
@@ -45,8 +45,8 @@ class WAE(fields.Section):
         critic_hidden: widths of the critic's hidden layers, ReLUs.
         critic_steps: updates of the critic for one of the auto-encoder.
         gradient_penalty: weight of (||slope of H|| - 1)^2 (beta_2).
-        slope: the length that costs nothing: "one" (code, eq. 10), or "at_most_one". With "one" H
-            cannot turn round but through slopes that cost, and of few latents may end unturned.
+        penalty: "two_sided" (code, eq. 10), or "one_sided", in which a slope below 1 costs nothing.
+            Two-sided, H of few latents may not turn round, as it must pass by slopes that cost.
         penalised: where that slope is taken: between "masked" z and codes (code), or between
             "unmasked" ones, of H(mu v) in v (eq. 10). Without a mask they are the same.
         critic_rate: rate of critic and generator as a part of learning_rate (code: 1e-4 of 5e-4).
@@ -56,7 +56,7 @@ class WAE(fields.Section):
     critic_hidden: tuple[int, ...] = static((128, 128), LAYERS)
     critic_steps: int = static(5, fields.whole(1))
     gradient_penalty: float = number(10.0, NOT_NEGATIVE)
-    slope: str = static(AT_MOST_ONE, one_of((ONE, AT_MOST_ONE)))
+    penalty: str = static(ONE_SIDED, one_of((TWO_SIDED, ONE_SIDED)))
     penalised: str = static(MASKED, one_of((MASKED, UNMASKED)))
     critic_rate: float = number(0.2, ABOVE_ZERO)
     others = 2
@@ -90,8 +90,8 @@ class LMGAE(WAE):
     variance_weight: str = static(EXP_SQUARE, one_of((EXP_SQUARE, EXP)))
     variance_decay: float = number(40.0, NOT_NEGATIVE)
     mask_recon: float = number(1.0, NOT_NEGATIVE)
-    polarise: float = number(0.06, NOT_NEGATIVE)
-    polarise_power: float = number(1.0, NOT_NEGATIVE)
+    polarise: float = number(0.4, NOT_NEGATIVE)
+    polarise_power: float = number(1.5, NOT_NEGATIVE)
     polarise_every: float = number(0.06, fields.FRACTION)
     polarise_cap: float = number(2048.0, NOT_NEGATIVE)
     theta_min: float = number(1.2, NOT_NEGATIVE)
@@ -158,8 +158,8 @@ class Losses(NamedTuple):
         code_KB, _ = self.encode(seen.params, seen)
         mixed_KB = seen.mix_1B * seen.z_KB + (1.0 - seen.mix_1B) * code_KB
         where = seen.mu_K1 * mixed_KB, seen.mu_K1 if self.own.penalised == UNMASKED else 1.0
-        less = self.own.slope == AT_MOST_ONE
-        penalty, length = self.judge.penalty(params, *where, allows_less=less)
+        one_sided = self.own.penalty == ONE_SIDED
+        penalty, length = self.judge.penalty(params, *where, one_sided=one_sided)
         gap = jnp.mean(self.gap(params, seen, code_KB))
         return seen.numbers["gradient_penalty"] * penalty - gap, (gap, length)
 

@@ -29,14 +29,14 @@ class Critic(NamedTuple):
         z_KB: jax.Array,
         scale_K1: jax.Array | float = 1.0,
         *,
-        allows_less: bool = False,
+        one_sided: bool = False,
     ) -> tuple[jax.Array, jax.Array]:
         """mean (||slope|| - 1)^2 (Gulrajani et al., 2017, eq. 3), and mean ||slope||.
 
         Args:
             z_KB: where the slope in z is taken, of each sample.
             scale_K1: of latents, [kappa, 1], the slope being that in v of the value at scale * v.
-            allows_less: whether slopes below 1 cost nothing (Petzka et al., 2018, eq. 8).
+            one_sided: whether slopes below 1 cost nothing (Petzka et al., 2018, eq. 8).
         """
         slope_KB = jax.grad(lambda z_KB: jnp.sum(self.apply(params, z_KB)))(z_KB)
         squares_B = jnp.sum((scale_K1 * slope_KB) ** 2, axis=0)
@@ -44,7 +44,7 @@ class Critic(NamedTuple):
         is_sloped = squares_B > 0
         length_B = jnp.where(is_sloped, jnp.sqrt(jnp.where(is_sloped, squares_B, 1.0)), squares_B)
         beyond_B = length_B - 1.0
-        beyond_B = jnp.maximum(beyond_B, 0.0) if allows_less else beyond_B
+        beyond_B = jnp.maximum(beyond_B, 0.0) if one_sided else beyond_B
         return jnp.mean(beyond_B**2), jnp.mean(length_B)
 
 

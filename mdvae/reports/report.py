@@ -142,7 +142,8 @@ def _draw(sections: Sequence[Section], view: View, folder: Path) -> list[Picture
     with mpl.rc_context(STYLE):
         pictures = [picture for section in sections for picture in section.pictures(view)]
         for picture in pictures:
-            picture.figure.savefig(folder / picture.file)
+            with rundir.writing(folder / picture.file):
+                picture.figure.savefig(folder / picture.file)
     return pictures
 
 

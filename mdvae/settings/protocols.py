@@ -83,7 +83,7 @@ def published_critic(batch_size: int = 512) -> Any:
             "batch_size": batch_size,
             "method": {
                 "critic_hidden": (1024, 1024, 1024, 1024),
-                "slope": "one",
+                "penalty": "two_sided",
                 "variance_decay": 10.0,
                 "mask_recon": 1000.0,
                 "theta_min": 0.0,

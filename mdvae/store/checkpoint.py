@@ -30,7 +30,7 @@ logging.getLogger("absl").addFilter(lambda record: not _NOISE.search(record.getM
 
 
 class DamagedError(RuntimeError):
-    """There are checkpoints, but none can be read; one line."""
+    """There are checkpoints, but none is whole; one line."""
 
 
 class Restored(NamedTuple):
@@ -102,16 +102,23 @@ def save(
         number = _error_number(error)
         if number is None:
             raise
-        # What there is of it takes up room, and no later save would remove it.
+        # What there is of it takes up room, and no later save would remove it. Where there are
+        # other processes they may be writing there.
         for part in directory.glob(f"{step}.orbax-checkpoint-tmp*"):
-            shutil.rmtree(part, ignore_errors=True)
+            if jax.process_count() == 1:
+                shutil.rmtree(part, ignore_errors=True)
         raise OSError(number, os.strerror(number), str(directory / str(step))) from error
 
 
 def _error_number(error: BaseException) -> int | None:
-    """Why the system refused to write, of an error or of what its message quotes."""
+    """Why the system refused to write: of an error, what its message quotes, or what caused it."""
     quoted = re.search(r"os_error_code='(\d+)'", str(error))
-    return int(quoted[1]) if quoted else getattr(error, "errno", None)
+    if quoted:
+        return int(quoted[1])
+    if isinstance(error, OSError):
+        return error.errno
+    cause = error.__cause__ or error.__context__
+    return None if cause is None else _error_number(cause)
 
 
 class _AlteredError(Exception):
@@ -134,6 +141,8 @@ def _restore_step(
 
     wanted = {name: jax.tree.map(whole, template) for name, template in templates.items()}
     known = metadata.get(DIGESTS)
+    if known is None and DIGESTS in (manager.metadata(step).item_handlers or ()):
+        raise _AlteredError
     if known is not None:
         wanted[DIGESTS] = {name: np.zeros((n_rows, digests.SIZE), np.uint8) for name in known}
     arguments = {name: ocp.args.StandardRestore(item) for name, item in wanted.items()}
@@ -226,6 +235,8 @@ def discard(directory: Path, steps: Sequence[int]) -> None:
             path.rename(aside)
         except OSError as error:
             raise DamagedError(
-                f"{path}: is damaged, and cannot be moved aside ({error.strerror}); move it by hand"
+                f"{path}: is damaged, or of other runs, and cannot be moved aside"
+                f" ({error.strerror}); move it by hand"
             ) from error
-        print(f"warning: {path}: is damaged; kept as {aside.name}", flush=True)
+        said = f"{path}: is damaged, or of other runs; kept as {aside.name}"
+        print(f"warning: {said}", flush=True)

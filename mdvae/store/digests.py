@@ -25,7 +25,7 @@ def _of_rows(item: PyTree, names: Sequence[str]) -> np.ndarray:
         digest = hashlib.blake2b(name.encode(), digest_size=SIZE)
         for path, leaf in leaves:
             digest.update(f"{jax.tree_util.keystr(path)}{leaf.dtype}{leaf.shape[1:]}".encode())
-            digest.update(np.ascontiguousarray(leaf[i]).data)
+            digest.update(leaf[i].tobytes())
         found[i] = np.frombuffer(digest.digest(), np.uint8)
     return found
 
@@ -49,11 +49,13 @@ def of_item(item: PyTree, names: Sequence[str]) -> np.ndarray | jax.Array:
         rows = index[0].indices(n_rows)[:2]
 
         def own(leaf: jax.Array) -> np.ndarray:
-            return next(
+            found = next(
                 np.asarray(shard.data)
                 for shard in leaf.addressable_shards
                 if shard.index[0].indices(n_rows)[:2] == rows
             )
+            assert found.shape[1:] == leaf.shape[1:], "a row is split over devices"
+            return found
 
         return _of_rows(jax.tree.map(own, item), named[slice(*rows)])
 

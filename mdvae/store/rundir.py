@@ -41,7 +41,7 @@ HELD_OUT = "eval_"
 def write_atomic(path: Path, text: str) -> None:
     """Replaces a file whole: a reader, or a crash, sees the old text or the new."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with _writing(path), open(temporary, "w", encoding="utf-8", newline="") as file:
+    with writing(path), open(temporary, "w", encoding="utf-8", newline="") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -49,7 +49,7 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Names the file in errors of writing, which a disk that is full leaves out."""
     try:
         yield
@@ -265,7 +265,7 @@ def append_metrics(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         json.dumps({k: _finite(v) if isinstance(v, float) else v for k, v in row.items()})
         for row in rows
     ]
-    with _writing(path / METRICS), open(path / METRICS, "a", encoding="utf-8") as file:
+    with writing(path / METRICS), open(path / METRICS, "a", encoding="utf-8") as file:
         file.write("".join(line + "\n" for line in lines))
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import resource
+import subprocess
 import sys
 from unittest import mock
 
@@ -57,8 +58,7 @@ def assert_undisturbed(path, apart=frozenset()):
 def assert_said(err, file, why="No space left on device"):
     lines = err.strip().splitlines()
     assert lines[-1] == (
-        f"error: {file}: cannot be written ({why}); make room, then give the same command again."
-        " What was saved is whole"
+        f"error: {file}: cannot be written ({why}); make room, then give the same command again"
     )
     assert "Traceback" not in err
 
@@ -104,8 +104,18 @@ def test_a_figure_of_a_report(tmp_path, capsys):
     figure.unlink()
     figure.symlink_to(FULL)
     assert exit_code(report.main, tmp_path) == cli.UNWRITTEN
-    assert capsys.readouterr().err.startswith("error: ")
+    assert_said(capsys.readouterr().err, figure)
     assert (tmp_path / "results.csv").read_bytes() == before
     figure.unlink()
     assert exit_code(report.main, tmp_path) == 0
     assert_undisturbed(tmp_path)
+
+
+def test_the_output_of_a_command():
+    """Nothing else is written at the exit of Python, nor another exit code."""
+    command = [sys.executable, "-m", "mdvae.sweep", "--help"]
+    with open(FULL, "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert_said(done.stderr, "the output")
+    assert done.stderr.count("\n") == 1
+    assert done.returncode == cli.UNWRITTEN

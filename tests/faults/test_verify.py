@@ -52,13 +52,13 @@ def test_stages_are_checked_too(tmp_path, capsys):
     flip(step / "model")
     code, (line, *_), _ = verified(path, capsys)
     assert code == 1
-    assert line == f"error: {step}: is damaged"
+    assert line == f"error: {step}: is damaged, or of other runs"
 
 
 def test_a_bit_of_a_checkpoint(small, capsys):
     flip(small / SLICE / "60" / "model")
     code, wrong, said = verified(small, capsys)
-    assert (code, wrong) == (1, [f"error: {small / SLICE / '60'}: is damaged"])
+    assert (code, wrong) == (1, [f"error: {small / SLICE / '60'}: is damaged, or of other runs"])
     assert said == [f"{small}: 1 checkpoints are whole, 1 things are wrong"]
 
 
@@ -78,20 +78,44 @@ def test_the_checkpoints_of_another_directory(small, capsys):
     rundir.write_config(small, config)
     code, wrong, _ = verified(small, capsys)
     assert code == 1
-    assert [line for line in wrong if line.endswith("is damaged")] == wrong[:2]
+    assert [line for line in wrong if line.endswith("is damaged, or of other runs")] == wrong[:2]
 
 
 def test_lines_of_files(small, capsys):
     metrics, results = small / rundir.METRICS, small / rundir.RESULTS
     lines = metrics.read_text().splitlines(keepends=True)
-    metrics.write_text("".join([*lines, lines[-1]]))
+    metrics.write_text("".join([*lines, lines[-1], '{"cell": "a"}\n', lines[0][:20]]))
     results.write_text("".join(results.read_text().splitlines(keepends=True)[:-1]))
     code, wrong, _ = verified(small, capsys)
     assert code == 1
     assert wrong == [
-        f"error: {metrics}: kappa4-d5-r2, seed 1: step 120 again",
+        f"error: {metrics}: kappa4-d5-r2, seed 1: step 120 after step 120",
+        f"error: {metrics}: line 8 cannot be read",
+        f"error: {metrics}: line 9 cannot be read",
         f"error: {results}: has no row of 1 finished runs",
     ]
+
+
+def test_the_manifest(small, capsys):
+    """Without it nobody knows which runs checkpoints are of."""
+    manifest = small / rundir.MANIFEST
+    text = manifest.read_text()
+    manifest.unlink()
+    code, wrong, _ = verified(small, capsys)
+    assert (code, wrong) == (1, [f"error: {small / SLICE}: of no slice in manifest.json"])
+    manifest.write_text(text[:-9])
+    code, (line,), _ = verified(small, capsys)
+    assert code == 1
+    assert line.startswith(f"error: {manifest}: cannot be read")
+    manifest.write_text(text.replace('"runs"', '"more"'))
+    code, (line,), _ = verified(small, capsys)
+    assert code == 1
+    assert "manifest.json or results.csv cannot be read (KeyError('runs'))" in line
+
+
+def test_no_run_directory(tmp_path):
+    with pytest.raises(ConfigError, match="not a run directory"):
+        run_report("--verify", tmp_path)
 
 
 def test_with_what_it_goes():

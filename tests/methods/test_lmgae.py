@@ -117,8 +117,8 @@ def by_hand(own, params, x, z, mix, weight):
         else:
             slope = mu * slopes(params["critic"], mu * between)
         beyond = np.linalg.norm(slope, axis=0) - 1.0
-        assert target == "one" or beyond.min() < 0 < beyond.max()
-        cost = beyond**2 if target == "one" else np.where(beyond > 0, beyond, 0.0) ** 2
+        assert target == "two_sided" or beyond.min() < 0 < beyond.max()
+        cost = beyond**2 if target == "two_sided" else np.where(beyond > 0, beyond, 0.0) ** 2
         return -gap(params) + 10.0 * np.mean(cost)
 
     def generator(params):
@@ -177,9 +177,9 @@ def small_model():
 @pytest.mark.parametrize(
     "own",
     [
-        ("squared", "masked", "exp_square", "at_most_one"),
-        ("norm", "unmasked", "exp", "one"),
-        ("cross_entropy", "masked", "exp", "one"),
+        ("squared", "masked", "exp_square", "one_sided"),
+        ("norm", "unmasked", "exp", "two_sided"),
+        ("cross_entropy", "masked", "exp", "two_sided"),
     ],
     ids="-".join,
 )
@@ -188,7 +188,7 @@ def test_losses_and_their_gradients(quick_compilation, own):
     networks, critic, params, x, z, mix = small_model()
     weight = 0.3
     expected, trained = by_hand(own, params, x, z, mix, weight)
-    settings = LMGAE("lmgae", own[0], penalised=own[1], variance_weight=own[2], slope=own[3])
+    settings = LMGAE("lmgae", own[0], penalised=own[1], variance_weight=own[2], penalty=own[3])
     with jax.enable_x64(True):
         given = jax.tree.map(jnp.asarray, (params, {}, {"x": x}, z, mix))
         numbers = {name: jnp.float64(value) for name, value in NUMBERS.items()}
@@ -245,21 +245,21 @@ def test_a_linear_critic_is_known(quick_compilation):
     apart = (mu * direction) @ (z.mean(axis=1) - code.mean(axis=1))
 
     @partial(jax.jit, static_argnums=(1, 2))
-    def told(own, penalised, slope):
-        losses = Losses(LMGAE("lmgae", penalised=penalised, slope=slope), networks, critic, -1)
+    def told(own, penalised, penalty):
+        losses = Losses(LMGAE("lmgae", penalised=penalised, penalty=penalty), networks, critic, -1)
         mu_K1 = mask_of(given[0]["theta"], given[3], numbers)
         return losses.critic(own, Seen(*given, mu_K1, numbers, True))
 
-    def found(scale, penalised="masked", slope="one"):
+    def found(scale, penalised="masked", penalty="two_sided"):
         own = {"value": {"kernel": scale * direction[:, None], "bias": np.array([0.7])}}
         own = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), own)
-        value, (gap, length) = told(own, penalised, slope)
+        value, (gap, length) = told(own, penalised, penalty)
         return float(value + gap), float(gap), float(length)
 
     assert found(1.0) == pytest.approx((0.0, apart, 1.0), abs=1e-5)
     assert found(2.0) == pytest.approx((10.0, 2.0 * apart, 2.0), rel=1e-5)
     assert found(-0.5) == pytest.approx((2.5, -0.5 * apart, 0.5), rel=1e-5)
-    freely = partial(found, slope="at_most_one")
+    freely = partial(found, penalty="one_sided")
     assert freely(2.0) == pytest.approx((10.0, 2.0 * apart, 2.0), rel=1e-5)
     assert freely(-0.5) == pytest.approx((0.0, -0.5 * apart, 0.5), abs=1e-5)
     masked = float(np.linalg.norm(mu * direction))

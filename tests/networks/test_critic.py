@@ -64,7 +64,7 @@ def test_value_and_penalty():
         longer = 1.0 / np.median(length)
         scales = jnp.asarray(longer * np.broadcast_to(factor, (3, 1)), jnp.float32)
         beyond = longer * length - 1.0
-        penalty, mean = critic.penalty(params, z_KB, scales, allows_less=True)
+        penalty, mean = critic.penalty(params, z_KB, scales, one_sided=True)
         assert float(penalty) == pytest.approx(np.mean(np.maximum(beyond, 0.0) ** 2), rel=1e-3)
         assert float(mean) == pytest.approx(longer * np.mean(length), rel=1e-3)
 

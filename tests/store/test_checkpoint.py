@@ -4,9 +4,12 @@ import shutil
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
-from mdvae.store import checkpoint
+from mdvae.engine.ensemble import AXIS, run_mesh
+from mdvae.store import checkpoint, digests
 from mdvae.store.checkpoint import MODEL, TRAINING
 
 MODEL_STATE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3) / 7}
@@ -113,11 +116,19 @@ def test_names_are_those_of_the_rows_that_are_asked_for(tmp_path):
 
 
 def test_a_checkpoint_of_an_older_version_has_no_digests(tmp_path):
-    checkpoint.save(tmp_path, 2, ITEMS)
-    shutil.rmtree(tmp_path / "2" / checkpoint.DIGESTS)
+    with checkpoint._manager(tmp_path, 3, checkpoint.ITEMS) as manager:
+        saved = {name: ocp.args.StandardSave(item) for name, item in ITEMS.items()}
+        manager.save(2, args=ocp.args.Composite(**saved), force=True)
     restored = checkpoint.restore(tmp_path, ITEMS, NAMES)
     assert restored is not None
     assert_equal(restored.items, ITEMS)
+
+
+def test_digests_that_are_gone_are_missed(tmp_path):
+    checkpoint.save(tmp_path, 2, ITEMS)
+    shutil.rmtree(tmp_path / "2" / checkpoint.DIGESTS)
+    with pytest.raises(checkpoint.DamagedError):
+        checkpoint.restore(tmp_path, ITEMS)
 
 
 def test_a_flipped_bit_is_found_or_changes_nothing(tmp_path):
@@ -144,6 +155,21 @@ def test_a_flipped_bit_is_found_or_changes_nothing(tmp_path):
     print(f"{FLIPS} bits flipped: {outcomes.count(2)} found, the others harmless")
 
 
+@pytest.mark.parametrize("rows", [2, 1])
+def test_digests_of_rows_on_devices_are_those_on_the_host(rows):
+    """Split over two devices, or with a row that both share; rows without a name are told apart."""
+    mesh = run_mesh(jax.devices()[:2], rows, [4])
+    split = NamedSharding(mesh, PartitionSpec(AXIS))
+    item = {"a": (np.arange(4 * 6, dtype=np.float32).reshape(4, 2, 3),), "b": np.arange(4, dtype=np.int32)}
+    expected = digests.of_item(item, ["x", "y", "z"])
+    assert len({row.tobytes() for row in expected}) == 4
+    found = digests.of_item(jax.device_put(item, split), ["x", "y", "z"])
+    assert found.sharding.is_equivalent_to(split, 2)
+    np.testing.assert_array_equal(found, expected)
+    assert digests.same(jax.tree.map(lambda leaf: leaf[:3], item), ["x", "y", "z"], expected)
+    assert not digests.same(jax.tree.map(lambda leaf: -leaf[:3], item), ["x", "y", "z"], expected)
+
+
 def folders(path):
     return {each.name for each in path.iterdir() if each.is_dir()}
 
@@ -155,7 +181,10 @@ def test_what_cannot_be_read_is_kept_however_often(tmp_path, capsys):
         checkpoint.discard(tmp_path, [4])
     assert folders(tmp_path) == {"4.unreadable", "4.unreadable-2", "4.unreadable-3"}
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == f"warning: {tmp_path / '4'}: is damaged; kept as 4.unreadable-2"
+    assert (
+        lines[1]
+        == f"warning: {tmp_path / '4'}: is damaged, or of other runs; kept as 4.unreadable-2"
+    )
     assert len(lines) == 3
     assert checkpoint.restore(tmp_path, ITEMS) is None
     (tmp_path / "4.unreadable-2").rename(tmp_path / "4")
@@ -166,7 +195,7 @@ def test_what_cannot_be_read_is_kept_however_often(tmp_path, capsys):
 
 def test_what_cannot_be_moved_aside_is_said_in_one_line(tmp_path):
     with pytest.raises(
-        checkpoint.DamagedError, match=r"4: is damaged, and cannot be moved"
+        checkpoint.DamagedError, match=r"4: is damaged, or of other runs, and cannot be moved"
     ) as caught:
         checkpoint.discard(tmp_path, [4])
     assert "\n" not in str(caught.value)
