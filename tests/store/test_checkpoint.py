@@ -160,7 +160,10 @@ def test_digests_of_rows_on_devices_are_those_on_the_host(rows):
     """Split over two devices, or with a row that both share; rows without a name are told apart."""
     mesh = run_mesh(jax.devices()[:2], rows, [4])
     split = NamedSharding(mesh, PartitionSpec(AXIS))
-    item = {"a": (np.arange(4 * 6, dtype=np.float32).reshape(4, 2, 3),), "b": np.arange(4, dtype=np.int32)}
+    item = {
+        "a": (np.arange(4 * 6, dtype=np.float32).reshape(4, 2, 3),),
+        "b": np.arange(4, dtype=np.int32),
+    }
     expected = digests.of_item(item, ["x", "y", "z"])
     assert len({row.tobytes() for row in expected}) == 4
     found = digests.of_item(jax.device_put(item, split), ["x", "y", "z"])
