@@ -9,6 +9,7 @@ from unittest import mock
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from runs import SMALL, finished_run, quick_compilation
 
 from mdvae import cli, report, sweep
@@ -23,13 +24,20 @@ MIDDLE = 6_000
 def largest_file(n_bytes):
     """No file may become longer than this, of the whole process; none of the compiled is kept."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    jax.config.update("jax_enable_compilation_cache", False)
+    folder = jax.config.jax_compilation_cache_dir
+    cached_in(None)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        jax.config.update("jax_enable_compilation_cache", True)
+        cached_in(folder)
+
+
+def cached_in(folder):
+    """JAX looks once where compiled programs are kept."""
+    jax.config.update("jax_compilation_cache_dir", folder)
+    compilation_cache.reset_cache()
 
 
 def exit_code(main, *argv):
