@@ -20,9 +20,11 @@ from mdvae.settings.registry import SECTIONS
 USER_ERROR = 2
 UNWRITTEN = 74
 INTERRUPTED = 75
-# What a file that cannot be written needs, by why.
-_NEEDS = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room")
-_NEEDS |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable")
+# What is wrong with a file, and what would be right, by what the system says of it.
+_FULL = "cannot be written ({}); make room"
+_NO_RIGHTS = "cannot be read or written ({}); give the right to"
+_DISK = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL)
+_DISK |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _NO_RIGHTS)
 # What a flag must be, by what absl calls its type.
 _FLAG_WORDS = {"int": "a whole number", "float": "a number", "bool": "True or False"}
 HELP = ("-h", "-help", "--help", "--helpfull")
@@ -49,13 +51,11 @@ def _unwritten(error: OSError) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return 1  # there is nobody to tell
-    if error.errno not in _NEEDS:
+    if error.errno not in _DISK:
         raise error
-    print(
-        f"error: {error.filename or 'the output'}: cannot be written ({error.strerror});"
-        f" {_NEEDS[error.errno]}, then give the same command again",
-        file=sys.stderr,
-    )
+    wrong = _DISK[error.errno].format(error.strerror)
+    where = error.filename or "the output"
+    print(f"error: {where}: {wrong}, then give the same command again", file=sys.stderr)
     return UNWRITTEN
 
 

@@ -401,6 +401,7 @@ def test_training_again_with_another_threshold_writes_it_down(small):
     assert rundir.read_config(small).analysis.ad_threshold == 0.5
 
 
+@pytest.mark.long
 def test_slices_are_counted_by_one_threshold_however_often_it_changed(tmp_path, monkeypatch):
     """Stopped in the second slice, with another threshold in the third, ended with the first."""
     path, save = tmp_path / "w", checkpoint.save

@@ -48,15 +48,19 @@ class Restored(NamedTuple):
 
 
 def _manager(
-    directory: Path, keep: int | None, items: Collection[str] = (*ITEMS, DIGESTS)
+    directory: Path,
+    items: Collection[str],
+    *,
+    create: bool,
+    keep: int | None = None,
 ) -> ocp.CheckpointManager:
     """For writing, a thing that all processes do together; for reading, each for itself.
 
     Args:
-        keep: how many steps, for writing; None for reading.
         items: the only ones that are written or read.
+        keep: how many steps stay when another one is written; None for all.
     """
-    mine, create = jax.process_index(), keep is not None
+    mine = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(
         primary_host=mine, active_processes={mine}, barrier_sync_key_prefix=f"process{mine}"
     )
@@ -80,7 +84,7 @@ def save(
     step: int,
     items: Mapping[str, PyTree],
     names: Sequence[str] = (),
-    keep: int = 3,
+    keep: int | None = None,
 ) -> None:
     """Saves pytrees of arrays, by names of ITEMS; complete or not at all.
 
@@ -88,7 +92,7 @@ def save(
 
     Args:
         names: of the leading rows; who restores them must give the same.
-        keep: how many of the newest steps are kept, this one with them.
+        keep: how many of the newest steps are kept, this one with them; None for all.
 
     Raises:
         OSError: where it cannot be written, with the folder of the step; others are whole.
@@ -96,7 +100,7 @@ def save(
     found = {name: digests.of_item(item, names) for name, item in items.items()}
     saved = {name: ocp.args.StandardSave(item) for name, item in {**items, DIGESTS: found}.items()}
     try:
-        with _manager(directory, keep) as manager:
+        with _manager(directory, saved, create=True, keep=keep) as manager:
             manager.save(step, args=ocp.args.Composite(**saved), force=True)
     except Exception as error:
         number = _error_number(error)
@@ -104,8 +108,8 @@ def save(
             raise
         # What there is of it takes up room, and no later save would remove it. Where there are
         # other processes they may be writing there.
-        for part in directory.glob(f"{step}.orbax-checkpoint-tmp*"):
-            if jax.process_count() == 1:
+        if jax.process_count() == 1:
+            for part in directory.glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(part, ignore_errors=True)
         raise OSError(number, os.strerror(number), str(directory / str(step))) from error
 
@@ -154,11 +158,24 @@ def _restore_step(
         for name, template in templates.items()
     }
     for name, item in items.items():
-        rows = len(jax.tree.leaves(item)[0])
-        named = [*names, *[""] * (rows - len(names))]
-        if known is not None and not digests.same(item, named, restored[DIGESTS][name]):
+        if known is not None and not digests.same(item, names, restored[DIGESTS][name]):
             raise _AlteredError
     return items
+
+
+def _read_steps(
+    directory: Path, templates: Mapping[str, PyTree], names: Sequence[str]
+) -> Iterator[tuple[int, dict[str, PyTree] | None]]:
+    """The steps that there are, the newest first, and their items, or None of what is damaged."""
+    if not directory.is_dir():
+        return
+    with _manager(directory, (*templates, DIGESTS), create=False) as manager:
+        for step in sorted(manager.all_steps(), reverse=True):
+            try:
+                items = _restore_step(manager, step, templates, names)
+            except Exception:  # Orbax raises many kinds for a damaged checkpoint
+                items = None
+            yield step, items
 
 
 def restore(
@@ -176,18 +193,11 @@ def restore(
     Raises:
         DamagedError: where something was saved and none of it is whole.
     """
-    if not directory.is_dir():
-        return None
     skipped = []
-    with _manager(directory, None, (*templates, DIGESTS)) as manager:
-        for step in sorted(manager.all_steps(), reverse=True):
-            try:
-                items = _restore_step(manager, step, templates, names)
-            except Exception:
-                # Orbax raises many kinds for a damaged checkpoint; the one before it may be whole.
-                skipped.append(step)
-                continue
+    for step, items in _read_steps(directory, templates, names):
+        if items is not None:
             return Restored(step, items, tuple(skipped))
+        skipped.append(step)  # the one before it may be whole
     if skipped:
         raise DamagedError(
             f"{directory}: none of its checkpoints ({', '.join(map(str, skipped))}) is whole and of"
@@ -200,17 +210,8 @@ def whole_steps(
     directory: Path, templates: Mapping[str, PyTree], names: Sequence[str] = ()
 ) -> dict[int, bool]:
     """Whether each checkpoint is whole, oldest first; see `restore`."""
-    found: dict[int, bool] = {}
-    if not directory.is_dir():
-        return found
-    with _manager(directory, None, (*templates, DIGESTS)) as manager:
-        for step in sorted(manager.all_steps()):
-            try:
-                _restore_step(manager, step, templates, names)
-                found[step] = True
-            except Exception:  # as in `restore`
-                found[step] = False
-    return found
+    found = [(step, items is not None) for step, items in _read_steps(directory, templates, names)]
+    return dict(reversed(found))
 
 
 def _endings() -> Iterator[str]:

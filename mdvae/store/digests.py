@@ -18,10 +18,11 @@ SIZE = 32
 
 
 def _of_rows(item: PyTree, names: Sequence[str]) -> np.ndarray:
-    """Digests of the leading rows of NumPy leaves, uint8 [names, SIZE], each with its name."""
+    """Digests of the rows of NumPy leaves, uint8 [rows, SIZE], each with its name or none."""
     leaves = jax.tree_util.tree_leaves_with_path(item)
-    found = np.empty((len(names), SIZE), np.uint8)
-    for i, name in enumerate(names):
+    found = np.empty((len(leaves[0][1]), SIZE), np.uint8)
+    for i in range(len(found)):
+        name = names[i] if i < len(names) else ""
         digest = hashlib.blake2b(name.encode(), digest_size=SIZE)
         for path, leaf in leaves:
             digest.update(f"{jax.tree_util.keystr(path)}{leaf.dtype}{leaf.shape[1:]}".encode())
@@ -39,10 +40,9 @@ def of_item(item: PyTree, names: Sequence[str]) -> np.ndarray | jax.Array:
     """
     leaves = jax.tree.leaves(item)
     n_rows = len(leaves[0])
-    named = [*names, *[""] * (n_rows - len(names))]
     sharding = getattr(leaves[0], "sharding", None)
     if not isinstance(sharding, NamedSharding):
-        return _of_rows(jax.tree.map(np.asarray, item), named)
+        return _of_rows(jax.tree.map(np.asarray, item), names)
     by_rows = NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec[:1]))
 
     def held(index: Any) -> np.ndarray:
@@ -57,11 +57,12 @@ def of_item(item: PyTree, names: Sequence[str]) -> np.ndarray | jax.Array:
             assert found.shape[1:] == leaf.shape[1:], "a row is split over devices"
             return found
 
-        return _of_rows(jax.tree.map(own, item), named[slice(*rows)])
+        return _of_rows(jax.tree.map(own, item), names[slice(*rows)])
 
     return jax.make_array_from_callback((n_rows, SIZE), by_rows, held)
 
 
 def same(item: PyTree, names: Sequence[str], digests: np.ndarray) -> bool:
-    """Whether the leading rows of NumPy leaves, as many as there are names, are those saved."""
-    return np.array_equal(_of_rows(item, names), digests[: len(names)])
+    """Whether NumPy leaves are what was saved, of which there may be more rows."""
+    found = _of_rows(item, names)
+    return np.array_equal(found, digests[: len(found)])

@@ -179,6 +179,8 @@ SLOW = [name for name in CASES if name.startswith("images-") and not name.starts
 # And of methods with a critic, all but the padding of one.
 WITH_CRITIC = [name for name, case in CASES.items() if case[1] in OF_POINTS]
 LESSER += [*WITH_CRITIC, "manifold-vae-mlp-rmsprop"]
+# And of data that differ from manifolds in their source alone.
+SLOW += ["sequence_array-vae-lstm-adam-model=cvae", "latents-vae-mlp-adam-skip=True"]
 SLOW += [name for name in WITH_CRITIC if not name.startswith("manifold-lmgae-mlp-rmsprop-")]
 
 

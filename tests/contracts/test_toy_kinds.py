@@ -259,6 +259,7 @@ def test_own_method_learns_the_line_and_can_be_applied(registered, config_file, 
     assert np.abs(stats["mean"]).max() > 0
 
 
+@pytest.mark.long
 def test_own_kinds_are_padded_and_grouped(registered, config_file, tmp_path):
     """A cell in the sweep has the numbers that it has alone."""
     assert run_sweep(config_file, tmp_path / "all", "--config.seeds=1") == 0

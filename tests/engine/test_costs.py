@@ -68,7 +68,8 @@ def test_widths_that_agree_are_not_taken_for_one_another(tiny):
     assert step_flops(whitened) == 2 * (products + 7**2) + SCHEDULE
 
 
-@pytest.mark.parametrize("encoder_input", [pytest.param("raw", marks=pytest.mark.long), "whitened"])
+@pytest.mark.long
+@pytest.mark.parametrize("encoder_input", ["raw", "whitened"])
 def test_flops_are_those_of_the_compiled_step(tiny, encoder_input):
     grid = {"kappa": (20,), "d": (24,), "r": (2,)}
     fields = {"hidden": (64, 48), "batch_size": 400, "activation": "linear"}

@@ -1,6 +1,7 @@
 """A disk that is full: one line and exit code 74, nothing lost, and the same command goes on."""
 
 import contextlib
+import errno
 import json
 import resource
 import subprocess
@@ -117,6 +118,19 @@ def test_a_figure_of_a_report(tmp_path, capsys):
     figure.unlink()
     assert exit_code(report.main, tmp_path) == 0
     assert_undisturbed(tmp_path)
+
+
+def test_a_file_that_may_not_be_read(capsys):
+    """As of another user, which root never sees."""
+
+    def refused(argv):
+        raise PermissionError(errno.EACCES, "Permission denied", "/some/file")
+
+    assert exit_code(refused) == cli.UNWRITTEN
+    assert capsys.readouterr().err == (
+        "error: /some/file: cannot be read or written (Permission denied); give the right to, then"
+        " give the same command again\n"
+    )
 
 
 def test_the_output_of_a_command():

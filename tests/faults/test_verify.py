@@ -78,7 +78,10 @@ def test_the_checkpoints_of_another_directory(small, capsys):
     rundir.write_config(small, config)
     code, wrong, _ = verified(small, capsys)
     assert code == 1
-    assert [line for line in wrong if line.endswith("is damaged, or of other runs")] == wrong[:2]
+    assert wrong == [
+        *(f"error: {small / SLICE / step}: is damaged, or of other runs" for step in ("60", "120")),
+        f"error: {small / SLICE}: no whole checkpoint of step 120, its last",
+    ]
 
 
 def test_lines_of_files(small, capsys):

@@ -96,7 +96,7 @@ def nelbo_of_samples(networks, model):
     return objective.gaussian_terms(recon, kl, state.params["log_gamma"], d).nelbo
 
 
-@pytest.mark.parametrize("attention", [pytest.param(False, marks=pytest.mark.long), True])
+@pytest.mark.parametrize("attention", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_remark_1_on_a_trained_model(tiny, quick_compilation, attention):
     """The same loss for every sample, and the same samples, without a learned prior."""
     grid = {"kappa": (5,), "d": (6,), "r": (3,), "t": (2,)}

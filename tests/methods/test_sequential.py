@@ -96,6 +96,7 @@ def test_params_given_twice_take_two_steps_of_their_own_count():
             np.testing.assert_allclose(own[name], expected[name], rtol=2e-5)
 
 
+@pytest.mark.long
 def test_a_shared_encoder_may_be_updated_twice(x):
     ends = {}
     for updates in ("once", "twice"):

@@ -336,6 +336,7 @@ def trained(tmp_path_factory):
     return folder / "run" / "second"
 
 
+@pytest.mark.long
 def test_a_trained_second_stage_has_pictures(trained):
     before = {file: file.stat().st_mtime_ns for file in trained.glob("checkpoints/*/*")}
     assert run_report(trained, figures=True) == 0
@@ -348,6 +349,7 @@ def test_a_trained_second_stage_has_pictures(trained):
     assert (trained / SINGULAR).is_file()
 
 
+@pytest.mark.long
 def test_rows_of_samples_are_what_the_models_say(trained, quick_compilation):
     stages = load_stages(trained)
     (name,) = cells_of(trained)
@@ -364,6 +366,7 @@ def test_rows_of_samples_are_what_the_models_say(trained, quick_compilation):
     assert not np.allclose(found[2], found[3], atol=1e-3)
 
 
+@pytest.mark.long
 def test_noise_is_along_one_latent_of_a_row(trained, quick_compilation):
     stages = load_stages(trained)
     (name,) = cells_of(trained)

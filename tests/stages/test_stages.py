@@ -172,6 +172,7 @@ def test_moved_together_stages_are_found(path, tmp_path):
         load_stages(tmp_path / "moved" / "second")
 
 
+@pytest.mark.long
 def test_a_stage_killed_and_resumed_is_undisturbed(path, tmp_path):
     """Killed in its second checkpoint, which comes after both of the first sweep."""
     with killed_at_checkpoint(4):

@@ -29,7 +29,7 @@ def assert_equal(found, expected):
 
 def test_round_trip_is_exact_and_newest(tmp_path):
     for step in (2, 4, 6, 8):
-        checkpoint.save(tmp_path / "c", step, plus(ITEMS, step))
+        checkpoint.save(tmp_path / "c", step, plus(ITEMS, step), keep=3)
     restored = checkpoint.restore(tmp_path / "c", ITEMS)
     assert restored is not None
     assert restored.step == 8
@@ -116,7 +116,7 @@ def test_names_are_those_of_the_rows_that_are_asked_for(tmp_path):
 
 
 def test_a_checkpoint_of_an_older_version_has_no_digests(tmp_path):
-    with checkpoint._manager(tmp_path, 3, checkpoint.ITEMS) as manager:
+    with checkpoint._manager(tmp_path, ITEMS, create=True) as manager:
         saved = {name: ocp.args.StandardSave(item) for name, item in ITEMS.items()}
         manager.save(2, args=ocp.args.Composite(**saved), force=True)
     restored = checkpoint.restore(tmp_path, ITEMS, NAMES)
