@@ -22,7 +22,7 @@ within one of n in 11 of 12 runs for n = 8 and 12 of 15 for n = 16, and all with
 At kappa = 4 n the Fréchet distance of LMGAE is 1.0 and 1.1 times its best, and of WAE 4.2 and 2.3
 times its own at n. docs/lmgae.md has the rest.
 
-Run time: 24 to 28 minutes on a 2-core CPU, and 8 of the scale "penalty".
+Run time: 24 to 28 minutes on a 2-core CPU, and 6 of the scale "penalty".
 
 Why this recipe, which was sought on seeds 100 to 109; all that was tried is in docs/lmgae.md:
 
