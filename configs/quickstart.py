@@ -1,4 +1,4 @@
-"""Four cells of Table 1 over three seeds in about a minute on a 2-core CPU.
+"""Four cells of Table 1 over three seeds in one to three minutes on a 2-core CPU.
 
     python -m mdvae.sweep --config configs/quickstart.py
 

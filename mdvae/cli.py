@@ -18,6 +18,7 @@ from mdvae.settings.fields import ConfigError, fields_of, unusable
 from mdvae.settings.registry import SECTIONS
 
 USER_ERROR = 2
+DIVERGED = 3
 UNWRITTEN = 74
 INTERRUPTED = 75
 # What is wrong with a file, and what would be right, by what the system says of it.

@@ -1,8 +1,9 @@
-"""Ctrl-C where a command has nothing to save: it ends at once, in one line.
+"""Signals where a command has nothing to save: Ctrl-C ends it at once, in one line.
 
 A command takes this up before its imports, which last for seconds. A KeyboardInterrupt would be no
 way out: what runs at that moment (an import, a compiler's callback, a destructor) prints it, or
-swallows it. Training notes the signal instead, and saves; see `engine.progress`.
+swallows it. Training notes the signal instead, and saves; see `engine.progress`. So it does of the
+signals by which batch systems warn of a limit, of which a process that does not know them dies.
 """
 
 import contextlib
@@ -13,10 +14,18 @@ from types import FrameType
 
 EXIT_CODE = 128 + signal.SIGINT
 STDERR = 2
+# Systems other than POSIX have none.
+WARNINGS = ("SIGUSR1", "SIGUSR2")
 
 
 def end_in_one_line() -> None:
-    """From now on SIGINT ends the process, unless whoever started it has it ignored."""
+    """From now on SIGINT ends the process, unless whoever started it has it ignored.
+
+    SIGUSR1 and SIGUSR2 do nothing.
+    """
+    for name in WARNINGS:
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from mdvae.settings.axes import known_axes
 from mdvae.settings.fields import ConfigError, fields_of, plain, unknown
 from mdvae.settings.registry import SECTIONS
-from mdvae.settings.sweep import SweepConfig
+from mdvae.settings.sweep import MOST_RUNS, SweepConfig
 
 _OVERRIDE = re.compile(r"--?(no)?config\.([\w.]+)(?:=(.*))?", re.DOTALL)
 STAGES = "stages"
@@ -43,7 +43,7 @@ def _literal(text: str) -> Any:
     for convert in (int, float, ast.literal_eval, _range):
         try:
             return convert(text)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        except (ValueError, SyntaxError, TypeError, ArithmeticError, MemoryError, RecursionError):
             continue
     return text
 
@@ -52,7 +52,10 @@ def _range(text: str) -> range:
     inside = re.fullmatch(r"\s*range\(([^()]+)\)\s*", text)
     if inside is None:
         raise ValueError(text)
-    return range(*map(int, inside[1].split(",")))
+    values = range(*map(int, inside[1].split(",")))
+    if len(values) > MOST_RUNS:
+        raise ValueError(text)
+    return values
 
 
 def _kind(path: str) -> type:

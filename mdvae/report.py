@@ -16,6 +16,8 @@ share, and the settings that differ.
     --published=TABLE       compares with another published table, or with none ('')
     --compare=True          compares samples of each run with held-out ones of its data
     --generated=N           with so many of each
+    --active_below=X, --passive_from=X, --margin=X, --examples=N
+                            classifies latents by another rule, where the analysis is "polarised"
     --verify                says whether checkpoints and files are whole, and writes nothing
 """
 
@@ -34,6 +36,7 @@ from absl import flags
 from mdvae import cli
 from mdvae.analysis.generation import check_comparable, is_compared
 from mdvae.analysis.measuring import MEASURED_WITH
+from mdvae.analysis.settings import own_settings
 from mdvae.analysis.summary import published_rows
 from mdvae.engine.machine import pick_devices, set_up_cpu
 from mdvae.engine.verifying import verify
@@ -46,13 +49,16 @@ from mdvae.settings.grid import make_cells
 from mdvae.settings.registry import ANALYSES
 from mdvae.stages.measures import measure_samples
 from mdvae.stages.plan import LATENTS
-from mdvae.store import checkpoint, rundir
+from mdvae.store import checkpoint, opening, rundir
 from mdvae.store.inception_files import check_inception
+from mdvae.store.lock import lock_directory
 
 # Settings of the analysis that say only what results are compared with.
 NOT_COUNTED = {"published", "compare", *MEASURED_WITH}
 # Those that what is measured of samples and codes depends on.
 MEASURED = {"compare", "ad_threshold", *MEASURED_WITH}
+# Flags that are no settings of an analysis.
+NO_SETTINGS = ("cell", "verify")
 
 
 def _define_flags() -> flags.FlagValues:
@@ -68,13 +74,25 @@ def _define_flags() -> flags.FlagValues:
 
 
 def _changes(values: flags.FlagValues, config: SweepConfig) -> dict[str, Any]:
-    """The settings of the analysis that the command line gives and that differ."""
+    """The settings of the analysis that the command line gives and that differ.
+
+    Raises:
+        ConfigError: where one cannot be used, or is of another kind of analysis.
+    """
     found = {}
-    for name, field in fields_of(config.analysis).items():
+    own = fields_of(config.analysis)
+    others = [n for n in values if n not in (*own, *NO_SETTINGS) and values[n].value is not None]
+    if others:
+        raise ConfigError(
+            f"--{others[0]}: has no effect with analysis.kind {config.analysis.kind!r}; leave it"
+            " out"
+        )
+    for name, field in own.items():
         if values[name].value is not None:
             value = check(f"--{name}", field, read(str(values[name].value), field.rule.type))
             if value != getattr(config.analysis, name):
                 found[name] = value
+    with_analysis(config, found).analysis.completed()
     return found
 
 
@@ -100,15 +118,16 @@ def _report(path: Path, cell: str | None, changes: dict[str, Any]) -> None:
     """Analyses a run directory again where settings change, and reports on it."""
     if changes:
         # A sweep that is still running may be reported on, but not analysed in its place.
-        with rundir.lock_directory(path):
+        with lock_directory(path):
             config = with_analysis(rundir.read_config(path), changes)
-            if set(changes) - NOT_COUNTED:
+            of_kind = own_settings(config.analysis)
+            if set(changes) - NOT_COUNTED - of_kind:
                 set_up_cpu()
                 devices = pick_devices(0, len(make_cells(config)) * config.seeds)
                 analyse_again(path, config, devices)
             else:
                 rundir.write_analysis(path, config)
-            if changes.keys() & MEASURED:
+            if changes.keys() & (MEASURED | of_kind):
                 measure_samples(path)
     write_report(path, cell)
 
@@ -122,6 +141,8 @@ def _verify(paths: Sequence[Path], values: flags.FlagValues) -> int:
     for path in paths:
         rundir.read_config(path)  # a folder that is no run directory is a mistake
         stages = sorted(each.parent for each in path.glob(f"*/{rundir.CONFIG}"))
+        for each in stages:
+            opening.inside(each, path)
         for each in (path, *stages):
             n_whole, wrong = verify(each)
             for line in wrong:

@@ -10,13 +10,17 @@ Usage:
     --workdir DIR           run directory; default runs/NAME, NAME being the config's name
     --devices N             use the first N devices (CPU: N cores); default all
     --dry_run               print cells, groups, memory and the expected time; write nothing
+    --extend                let a run directory grow: more seeds, more cells, or more steps where no
+                            setting is paced by them; what is trained is not trained again
+    --allow_diverged        exit with 0, though some runs have diverged
 
     --distributed           one of several processes that SLURM, a TPU pod or the like has started
     --coordinator HOST:PORT, --num_processes N, --process_id I
                             the same, where they cannot find each other on their own
 
 The same command in the same workdir resumes from the last checkpoint; a finished one reports at
-once. SIGINT and SIGTERM save first, and exit with code 75. A mistake exits with code 2.
+once. SIGINT, SIGTERM and SIGUSR1 save first, and exit with code 75. A mistake exits with code 2;
+with code 3 all is done, but some runs have diverged.
 """
 
 if __name__ == "__main__":  # before the imports below, which last for seconds
@@ -39,15 +43,12 @@ from absl import flags
 
 from mdvae import cli
 from mdvae.analysis.generation import check_comparable, is_compared
-from mdvae.analysis.results import save_results
 from mdvae.analysis.summary import published_rows
 from mdvae.benchmark.plan import print_plan
 from mdvae.engine import processes
-from mdvae.engine.jobs import Job, make_jobs, start_manifest
+from mdvae.engine.jobs import add_missing, make_jobs, start_manifest
 from mdvae.engine.machine import describe_machine, pick_devices, set_up_cpu
 from mdvae.engine.processes import Cluster
-from mdvae.engine.progress import StopRequest
-from mdvae.engine.runner import train_slice
 from mdvae.networks.base import out_of_reach
 from mdvae.reports.report import analyse_again, with_analysis, write_report
 from mdvae.settings.config import SweepConfig
@@ -55,7 +56,10 @@ from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Group, make_cells, make_groups
 from mdvae.stages.measures import measure_samples
 from mdvae.stages.plan import check_weights, stages_of
-from mdvae.store import checkpoint, rundir
+from mdvae.store import checkpoint, opening, rundir
+from mdvae.store.lock import lock_directory
+from mdvae.store.slices import DONE, is_finished
+from mdvae.training import train_slices, write_manifest
 
 
 class Arguments(NamedTuple):
@@ -64,6 +68,8 @@ class Arguments(NamedTuple):
     Attributes:
         command: to be told how to go on.
         report: whether a finished sweep is reported on.
+        extend: whether a run directory may grow.
+        allow_diverged: whether runs that diverged are no failure.
     """
 
     config: SweepConfig
@@ -73,6 +79,8 @@ class Arguments(NamedTuple):
     dry_run: bool = False
     command: str = ""
     report: bool = True
+    extend: bool = False
+    allow_diverged: bool = False
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -85,6 +93,8 @@ def parse(argv: Sequence[str]) -> Arguments:
     flags.DEFINE_string("workdir", None, "run directory", flag_values=values)
     flags.DEFINE_integer("devices", 0, "devices to use", flag_values=values)
     flags.DEFINE_boolean("dry_run", False, "print the plan alone", flag_values=values)
+    flags.DEFINE_boolean("extend", False, "let a run directory grow", flag_values=values)
+    flags.DEFINE_boolean("allow_diverged", False, "runs may diverge", flag_values=values)
     flags.DEFINE_boolean("distributed", False, "one of several processes", flag_values=values)
     flags.DEFINE_string("coordinator", "", "host:port of process 0", flag_values=values)
     flags.DEFINE_integer("num_processes", 1, "how many processes", flag_values=values)
@@ -108,16 +118,19 @@ def parse(argv: Sequence[str]) -> Arguments:
         devices=devices,
         cluster=cluster,
         dry_run=bool(values["dry_run"].value),
+        extend=bool(values["extend"].value),
+        allow_diverged=bool(values["allow_diverged"].value),
         command="python -m mdvae.sweep " + shlex.join(argv[1:]),
     )
 
 
-def _open_directory(stack: contextlib.ExitStack, path: Path, config: SweepConfig) -> dict[str, Any]:
+def _open_directory(stack: contextlib.ExitStack, arguments: Arguments) -> dict[str, Any]:
     """Locks a run directory; returns what is in it, as plain values."""
+    config, path = arguments.config, arguments.workdir
     check_weights(config, path)
     rundir.make_directory(path)
-    stack.enter_context(rundir.lock_directory(path))
-    changed = rundir.claim_directory(path, config)
+    stack.enter_context(lock_directory(path))
+    changed = rundir.claim_directory(path, config, arguments.extend)
     saved = any((path / rundir.CHECKPOINTS).glob("*/*"))
     old = dataclasses.asdict(rundir.read_config(path).analysis)
     return {
@@ -142,12 +155,12 @@ def run_sweep(arguments: Arguments) -> int:
         processes.join(arguments.cluster)
         if not processes.is_first():
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        opened = processes.on_first(lambda: _open_directory(stack, path, config))
+        opened = processes.on_first(lambda: _open_directory(stack, arguments))
         # In each process, and before hours of work, should there be a mistake in one.
         manifest, stages = opened["manifest"], stages_of(config, path)
         n_runs = len(cells) * config.seeds
         devices = pick_devices(arguments.devices, n_runs)
-        if manifest.get("status") == "done":
+        if manifest.get("status") == "done" and is_finished(config, manifest):
             print(f"{path}: finished; reporting")
             if opened["changed"]:
                 analyse_again(path, config, devices)
@@ -156,32 +169,24 @@ def run_sweep(arguments: Arguments) -> int:
         if manifest and manifest["versions"] != machine["versions"]:
             versions = json.dumps(manifest["versions"])
             print(f"warning: {path} was begun with other versions: {versions}")
-        old = manifest if opened["saved"] else {}
+        is_begun = any(each["status"] == DONE for each in manifest.get("slices", []))
+        old = manifest if opened["saved"] or is_begun else {}
         # Slices that were counted already wait for the end, to be counted again with all others.
         counted = with_analysis(config, opened["old"])
-        groups = make_groups(make_cells(counted), config.group_by)
-        jobs = make_jobs(counted, groups, devices, old.get("n_slices"))
-        manifest = start_manifest(arguments.command, counted, old, jobs, machine)
-        _write_manifest(path, manifest)
+        manifest = start_manifest(arguments.command, counted, old, machine)
+        add_missing(counted, devices, manifest)
+        write_manifest(path, manifest)
         print(
             f"{path}: {len(cells)} cells x {config.seeds} seeds = {n_runs} runs,"
-            f" {len(groups)} group(s), {len(jobs)} slice(s), {len(devices)} x {machine['device']}",
+            f" {len(manifest['programs'])} group(s), {len(manifest['slices'])} slice(s),"
+            f" {len(devices)} x {machine['device']}",
             flush=True,
         )
         for warning in dict.fromkeys(filter(None, map(out_of_reach, cells))):
             print(f"warning: {warning}", flush=True)
-        with StopRequest() as stop:
-            for job, entry in zip(jobs, manifest["slices"], strict=True):
-                if processes.agree(stop.signal is not None)[0]:
-                    break
-                if entry["status"] != "done":
-                    _run_job(job, entry, manifest, counted, path, stop)
-        finished = all(entry["status"] == "done" for entry in manifest["slices"])
-        manifest["status"] = "done" if finished else "interrupted"
-        _write_manifest(path, manifest)
-        if not finished:
-            who = stop.signal or "another process"
-            print(f"stopped by {who}; saved. To go on: {arguments.command}")
+        stopped_by = train_slices(path, counted, devices, manifest)
+        if stopped_by:
+            print(f"stopped by {stopped_by}; saved. To go on: {arguments.command}")
             processes.agree(0.0)  # nobody leaves, and takes the others along, before all is written
             return cli.INTERRUPTED
         if opened["changed"]:
@@ -198,7 +203,9 @@ def _plan(arguments: Arguments, groups: Sequence[Group]) -> int:
         stages = stages_of(config, Path(folder))
     n_runs = sum(len(group.cells) for group in groups) * config.seeds
     devices = pick_devices(arguments.devices, n_runs)
-    print_plan(config, groups, make_jobs(config, groups, devices), devices)
+    manifest: dict[str, Any] = {}
+    add_missing(config, devices, manifest)
+    print_plan(config, groups, make_jobs(config, devices, manifest), devices)
     for name, stage in stages.items():
         print(
             f"stage {name}, when that is trained: {len(make_cells(stage))} cells x"
@@ -209,65 +216,48 @@ def _plan(arguments: Arguments, groups: Sequence[Group]) -> int:
 
 def _end(arguments: Arguments, stages: dict[str, SweepConfig]) -> int:
     """Reports on a trained sweep, and runs its stages; returns the exit code."""
-    code = _report(arguments.workdir) if arguments.report else 0
+    codes = [_report(arguments)]
     for name, config in stages.items():
         print(f"stage {name}:", flush=True)
         workdir = arguments.workdir / name
+        opening.inside(workdir, arguments.workdir)
         # Joined already.
         own = arguments._replace(config=config, workdir=workdir, cluster=Cluster())
-        code = max(code, run_sweep(own))
-    if arguments.report and stages and code == 0 and is_compared(arguments.config):
+        codes.append(run_sweep(own))
+    is_reported = arguments.report and set(codes) <= {0, cli.DIVERGED}
+    if is_reported and stages and is_compared(arguments.config):
         # Once more, as it shows what the stages generate beside its own models.
-        code = _report(arguments.workdir)
-    return code
+        _report(arguments)
+    # Of a failure that is worse than runs that diverged, the code of that.
+    return max((code for code in codes if code != cli.DIVERGED), default=0) or max(codes)
 
 
-def _run_job(
-    job: Job,
-    entry: dict[str, Any],
-    manifest: dict[str, Any],
-    config: SweepConfig,
-    path: Path,
-    stop: StopRequest,
-) -> None:
-    """Trains a slice and writes down how it stands."""
-    trained = train_slice(job, config, path, stop)
-    entry["step"] = trained.step
-    entry["held_bytes"] = trained.held_bytes
-    entry["seconds"] = round(entry["seconds"] + trained.seconds, 3)
-    if trained.evaluation is not None:
-        entry["status"] = "done"
-    if trained.evaluation is not None and processes.is_first():
-        # A slice that was given up has taken fewer steps than were asked for.
-        taken = dataclasses.replace(config, steps=trained.step)
-        results = save_results(path, job.runs, trained.evaluation, taken)
-        status = {(row["cell"], row["seed"]): row["status"] for row in results}
-        for run in manifest["runs"]:
-            run["status"] = status.get((run["cell"], run["seed"]), run["status"])
-    _write_manifest(path, manifest)
-
-
-def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    if processes.is_first():
-        rundir.write_manifest(path, manifest)
-
-
-def _report(path: Path) -> int:
-    """Measures and reports on a finished sweep; the exit code is 1 where no run is sound."""
+def _report(arguments: Arguments) -> int:
+    """Measures and reports on a finished sweep; the exit code tells of runs that diverged."""
+    path = arguments.workdir
 
     def report() -> int:
         measure_samples(path)
         write_report(path)
-        if any(row["status"] == "ok" for row in rundir.read_csv(path / rundir.RESULTS)):
-            return 0
-        print(
-            f"error: {path}: no run has a finite loss; lower learning_rate, or of a VAE raise"
-            " log_gamma_init",
-            file=sys.stderr,
-        )
-        return 1
+        status = [row["status"] for row in rundir.read_csv(path / rundir.RESULTS)]
+        lost = len(status) - status.count("ok")
+        if lost == len(status):
+            print(
+                f"error: {path}: no run has a finite loss; lower learning_rate, or of a VAE raise"
+                " log_gamma_init",
+                file=sys.stderr,
+            )
+            return 1
+        if lost and not arguments.allow_diverged:
+            print(
+                f"warning: {path}: {lost} of {len(status)} runs diverged and are in no mean; lower"
+                " learning_rate, set restarts, or give --allow_diverged",
+                file=sys.stderr,
+            )
+            return cli.DIVERGED
+        return 0
 
-    return processes.on_first(report)
+    return processes.on_first(report) if arguments.report else 0
 
 
 def main(argv: Sequence[str]) -> int:

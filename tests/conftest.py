@@ -7,6 +7,10 @@ import tempfile
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of what tests run is compiled for a moment's work: without optimisation, and with the older
+# of two ways to fuse, that takes a third of the time.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # What workers, and the processes that tests start, share: what one of them has compiled, which is
 # most of the time of all, and what it has trained for others to look at.
 if "MDVAE_TESTS_FOLDER" not in os.environ:
@@ -32,10 +36,34 @@ hypothesis.settings.register_profile("mdvae", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("mdvae")
 
 
+@pytest.fixture
+def optimised():
+    """For what trains for more than a moment."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgets_programs():
+    """Compiled programs of a module go with it: those of all are gigabytes by the end."""
+    yield
+    jax.clear_caches()
+
+
 def pytest_sessionfinish():
     """Removes what is shared, in the process that made the folder."""
     if os.environ.get("MDVAE_TESTS_OWNER") == str(os.getpid()):
         shutil.rmtree(os.environ["MDVAE_TESTS_FOLDER"], ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says what faults were injected, as tests have recorded it."""
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties if report.when == "call" else ():
+            if name == "faults":
+                terminalreporter.write_line(f"faults: {line}")
 
 
 TINY = {
@@ -49,14 +77,6 @@ TINY = {
     "log_every": 4,
     "save_every": 6,
 }
-
-
-@pytest.fixture
-def quick_compilation():
-    """Compiles without optimisation: most of the time of a program that is run a few times."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ def invented_run(config: SweepConfig, path: Path) -> Path:
             "group": i,
             "slice": 0,
             "status": "done",
+            "step": config.steps,
             "seconds": 1.0,
             "held_bytes": 2**20,
             "runs": [[cell.name, seed] for seed in seeds for cell in group.cells],
@@ -103,5 +104,5 @@ def invented_run(config: SweepConfig, path: Path) -> Path:
             {name: np.stack([each[kind][name] for each in scores]) for name in scores[0][kind]}
             for kind in (0, 1)
         )
-        save_results(path, runs, Evaluation(means, blocks), config)
+        save_results(path, runs, Evaluation(means, blocks), config, [config.steps] * len(runs))
     return path

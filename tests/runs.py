@@ -22,23 +22,16 @@ CONFIGS = Path(__file__).parent / "configs"
 TINY, SMALL = (str(CONFIGS / f"{name}.py") for name in ("tiny", "small"))
 
 
-@contextlib.contextmanager
-def quick_compilation() -> Iterator[None]:
-    """Compiles without most optimisations: of programs that run for a moment, the longest part."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
+def with_devices(n: int) -> str:
+    """XLA's flags, with a number of devices on this host."""
+    return f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={n}"
 
 
 def environment(**variables: str) -> dict[str, str]:
     """What makes another process compute bit for bit what `run_sweep` does in this one."""
     return {
         **os.environ,
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={len(jax.local_devices())}",
+        "XLA_FLAGS": with_devices(len(jax.local_devices())),
         **variables,
     }
 
@@ -65,13 +58,13 @@ def without_figures() -> contextlib.AbstractContextManager:
 def run_sweep(config: str, path: Path, *flags: str, figures: bool = False) -> int:
     """The sweep command in this process, on the devices that it has; its exit code."""
     jax.local_devices()  # the command takes as many as there are cores where JAX has not begun
-    with quick_compilation(), contextlib.nullcontext() if figures else without_figures():
+    with contextlib.nullcontext() if figures else without_figures():
         return sweep.main(["sweep", f"--config={config}", f"--workdir={path}", *flags])
 
 
 def run_report(*arguments: object, figures: bool = False) -> int:
     """The report command in this process; its exit code."""
-    with quick_compilation(), contextlib.nullcontext() if figures else without_figures():
+    with contextlib.nullcontext() if figures else without_figures():
         return report.main(["report", *map(str, arguments)])
 
 

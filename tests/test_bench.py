@@ -37,7 +37,6 @@ def test_the_cells_of_the_benchmark_are_those_of_table_1():
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("quick_compilation")
 def test_small_benchmark(tmp_path, monkeypatch, capsys):
     def few_samples():
         config = default_config()
@@ -83,7 +82,6 @@ def test_small_benchmark(tmp_path, monkeypatch, capsys):
     assert "GFLOP/s" in out
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_torch_loop_trains_the_same_model(tiny):
     torch = pytest.importorskip("torch")
     config = tiny({"kappa": (3,), "d": (6,), "r": (2,)})

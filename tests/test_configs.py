@@ -56,8 +56,6 @@ COMMON = (
     "networks.kappa",
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def path_of(name):
     return ROOT / "configs" / f"{name}.py"
@@ -97,9 +95,10 @@ def choices(cell):
 
 
 PROTOCOLS = [(path, name) for path in CONFIGS for name in ("mdvae", *load(path).protocols)]
-IMAGES, LSTMS = (
+OURS = ("mdvae", "fast")
+IMAGES, SPRITES, LSTMS = (
     {f"{path.stem}-{name}" for path, name in PROTOCOLS if kind in load(path)[section].kind}
-    for section, kind in (("data", "images"), ("networks", "lstm"))
+    for section, kind in (("data", "images"), ("data", "dsprites"), ("networks", "lstm"))
 )
 ONE_IS_ENOUGH = {"sequences-mdvae", "lmgae_synthetic-mdvae"}
 
@@ -115,7 +114,7 @@ def all_programs():
 
     def marks(names):
         # Networks on images and sequences, and critics, take long to compile.
-        slow = not names.isdisjoint(IMAGES | LSTMS) or min(names).startswith("lmgae_")
+        slow = not names.isdisjoint(IMAGES | SPRITES | LSTMS) or min(names).startswith("lmgae_")
         return [pytest.mark.long] * (slow and names.isdisjoint(ONE_IS_ENOUGH))
 
     return [
@@ -129,7 +128,7 @@ def test_config_builds(path, protocol):
     config = small(path, protocol)
     assert config.name == path.stem
     # The published networks are fed x as it is and have no output function.
-    own = protocol == "mdvae" and config.data.kind != "array"
+    own = protocol in OURS and config.data.kind != "array"
     if config.networks.kind == "lstm":
         published = protocol == "authors"
         assert (config.networks.shared_updates == "twice") == published
@@ -138,18 +137,34 @@ def test_config_builds(path, protocol):
         assert config.optimiser.kind == "rmsprop"
         assert (config.networks.hidden == 4 * (1024,)) == (protocol == "authors")
         assert (config.method.polarise_every == 0) == (protocol == "authors")
+    elif config.method.kind == "ivae":
+        assert config.networks.kind.startswith("ivae_")
+        assert config.analysis.kind == "polarised"
     elif config.networks.kind == "mlp":
         assert (config.networks.output == "linear") == (not own)
-        assert (config.networks.encoder_input == "raw") == (protocol != "mdvae")
+        assert (config.networks.encoder_input == "raw") == (protocol not in OURS)
     elif config.networks.kind == "infogan":  # a config of the published recipe alone
         assert (config.optimiser.schedule, config.optimiser.learning_rate) == ("halved", 1e-4)
         assert config.networks.spectral
     else:
-        assert (config.networks.pooling == "mean") == (protocol != "mdvae")
+        assert (config.networks.pooling == "mean") == (protocol not in OURS)
         assert (config.networks.evaluation == "batch") == (protocol == "authors")
         if not any("gamma" in axes for axes in config.grids.values()):
             assert (config.method.gamma == "adam") == (protocol == "authors")
     assert make_groups(make_cells(config), config.group_by)
+
+
+def test_the_published_ivae_is_the_scale_of_an_accelerator():
+    """26 epochs of 10,368 batches of 64, Adam at 1e-4, 30 latents, of all sprites."""
+    config = load(path_of("ivae_dsprites"))
+    config.scale = "gpu"
+    found = resolve(config)
+    (cell,) = make_cells(found)
+    assert found.steps == 26 * 10_368
+    assert (found.batch_size, cell.sizes.kappa, cell.sizes.shape) == (64, 30, (64, 64, 1))
+    assert (cell.optimiser.schedule, cell.optimiser.learning_rate) == ("constant", 1e-4)
+    assert (cell.networks.channels, cell.networks.prior) == (32, "variance")
+    assert DATA.find(cell.data.kind).samples(cell.data) == (64 * 10_368, 73_728)
 
 
 def absent(dataset, directory, split):
@@ -309,9 +324,10 @@ def test_table1_is_the_published_table():
 
 def test_authors_protocol_of_table1_is_the_published_recipe():
     config = load(path_of("table1"))
-    config.protocol = "authors"
+    config.networks.skip, config.protocol = True, "authors"
     resolved = resolve(config)
     networks, rate = resolved.networks, resolved.optimiser.learning_rate
     assert resolved.batch_size == resolved.data.n_train == 100_000
     assert (networks.hidden, networks.activation, networks.output) == ((16,), "relu", "linear")
+    assert not networks.skip
     assert (resolved.steps, rate, resolved.method.log_gamma_init) == (50_000, 0.005, 0.0)

@@ -83,7 +83,6 @@ def test_the_command_finds_the_example(name, tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-@pytest.mark.usefixtures("quick_compilation")
 def test_padding_is_kept(case):
     contracts.test_padded_equals_unpadded(case)
 

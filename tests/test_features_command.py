@@ -34,7 +34,6 @@ def few(monkeypatch):
     return load
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_a_small_training(few, tmp_path, capsys):
     out = tmp_path / "w.npz"
     command = ["features", "--train=mnist_sample", f"--out={out}", "--epochs=2", "--seed=3"]

@@ -21,6 +21,7 @@ from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import make_cells
 from mdvae.settings.registry import SECTIONS
 from mdvae.store import checkpoint, rundir
+from mdvae.store.lock import LOCK, lock_directory
 
 COLUMNS = (
     "cell,seed,kappa,d,r,t,status,steps,ad,ad_gap,ad_log_gap,nelbo,recon,kl,gamma,"
@@ -49,7 +50,7 @@ def contents(path):
     return {
         file.relative_to(path): file.read_bytes()
         for file in sorted(path.rglob("*"))
-        if file.is_file() and file.name != rundir.LOCK
+        if file.is_file() and file.name != LOCK
     }
 
 
@@ -250,8 +251,8 @@ def test_one_compilation_per_static_group(tmp_path):
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     manifest = rundir.read_manifest(tmp_path / "w")
-    assert manifest["groups"] == 2
-    assert manifest["n_slices"] == [2, 2]
+    assert len(manifest["programs"]) == 2
+    assert [each["group"] for each in manifest["slices"]] == [0, 0, 1, 1]
     assert len(compiled) == 2
     assert len(mdvae.load_run(tmp_path / "w").results) == 8
 
@@ -260,13 +261,15 @@ def test_one_diverged_run_does_not_stop_the_others(tmp_path, capsys):
     path = tmp_path / "w"
     # Slices of a cell each that learns and one that does not.
     flags = ["--config.grid.log_gamma_init=(0.0,-200.0)", "--config.memory_gib=1e-5"]
-    assert run_sweep(SMALL, path, *flags) == 0
+    assert run_sweep(SMALL, path, *flags) == 3
     assert rundir.read_manifest(path)["slices"][0]["runs"] == [
         ["kappa4-d5-r2-log_gamma_init=0", 0],
         ["kappa4-d5-r2-log_gamma_init=-200", 0],
     ]
     output = capsys.readouterr().out
-    assert "warning: kappa4-d5-r2-log_gamma_init=-200, seed 0: the loss is not finite" in output
+    assert (
+        "warning: kappa4-d5-r2-log_gamma_init=-200, seed 0: diverged at step 1, its loss" in output
+    )
     run = mdvae.load_run(path)
     status = {(row["cell"], row["seed"]): row["status"] for row in run.results}
     assert status == {
@@ -275,6 +278,7 @@ def test_one_diverged_run_does_not_stop_the_others(tmp_path, capsys):
         for seed in (0, 1)
     }
     assert "Warning: diverged (the loss was not finite)" in (path / "report.md").read_text()
+    assert run_sweep(SMALL, path, *flags, "--allow_diverged") == 0
 
 
 def test_all_diverged_is_an_error_with_a_report(tmp_path, capsys):
@@ -285,9 +289,10 @@ def test_all_diverged_is_an_error_with_a_report(tmp_path, capsys):
     assert "diverged (the loss was not finite)" in (path / "report.md").read_text()
     assert {row["status"] for row in mdvae.load_run(path).results} == {"diverged"}
     # Given up at the first line, at step 40 of 120; counted again as well.
-    assert {row["steps"] for row in mdvae.load_run(path).results} == {40}
+    assert [each["step"] for each in rundir.read_manifest(path)["slices"]] == [40]
+    assert {row["steps"] for row in mdvae.load_run(path).results} == {1}
     assert run_report("--ad_threshold=0.1", path) == 0
-    assert {row["steps"] for row in mdvae.load_run(path).results} == {40}
+    assert {row["steps"] for row in mdvae.load_run(path).results} == {1}
 
 
 def test_unknown_published_table_is_refused_before_training(tmp_path):
@@ -436,7 +441,7 @@ def test_an_unfinished_run_gets_no_results_by_counting_again(interrupted):
 def test_counting_again_without_the_checkpoints_of_one_slice_changes_nothing(tmp_path):
     path = tmp_path / "w"
     assert run_sweep(SMALL, path, "--config.seeds=4", "--config.memory_gib=1e-5") == 0
-    assert rundir.read_manifest(path)["n_slices"] == [2]
+    assert len(rundir.read_manifest(path)["slices"]) == 2
     shutil.rmtree(path / "checkpoints" / "group0-slice1")
     before = contents(path)
     with pytest.raises(ConfigError, match="has no checkpoints, from which to count"):
@@ -659,12 +664,12 @@ def test_no_config_and_help(capsys):
 
 
 def test_a_mistake_exits_with_code_2_and_no_traceback(tmp_path):
-    flags = [f"--config={TINY}", f"--workdir={tmp_path / 'w'}", "--config.seeds=0"]
+    flags = [f"--config={TINY}", f"--workdir={tmp_path / 'w'}", "--config.steps=0"]
     done = subprocess.run(
         [sys.executable, "-m", "mdvae.sweep", *flags], capture_output=True, text=True
     )
     assert done.returncode == cli.USER_ERROR
-    assert done.stderr == "error: seeds: 0 is not usable; it must be a whole number, 1 or more\n"
+    assert done.stderr == "error: steps: 0 is not usable; it must be a whole number, 1 or more\n"
     assert not (tmp_path / "w").exists()
 
 
@@ -681,9 +686,9 @@ def test_unwritable_workdir_is_refused(tmp_path):
 
 def test_workdir_in_use_is_refused(tmp_path):
     with (
-        rundir.lock_directory(tmp_path),
-        pytest.raises(ConfigError, match="in use by another process"),
-        rundir.lock_directory(tmp_path),
+        lock_directory(tmp_path),
+        pytest.raises(ConfigError, match=f"in use by process {os.getpid()} on host"),
+        lock_directory(tmp_path),
     ):
         pass
 

@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
 
-from mdvae.analysis.statistics import CONFIDENCE, NAN
+from mdvae.analysis.statistics import NAN, student_factor
 
 
 class Autocorrelation(NamedTuple):
@@ -50,5 +49,5 @@ def autocorrelation(x_NTD: np.ndarray, lags: int) -> Autocorrelation:
     without_NL = total_L - products_NL
     without_NL = without_NL / without_NL[:, :1]
     error = np.sqrt((n - 1) * np.mean((without_NL - without_NL.mean(axis=0)) ** 2, axis=0))
-    half = float(scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * error
+    half = student_factor(n - 1) * error
     return Autocorrelation(values, values - half, values + half)

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
 from mdvae.analysis.calibration import calibrated, dimension_grid, linear_scores, subsample
 from mdvae.analysis.neighbours import (
@@ -31,7 +30,7 @@ from mdvae.analysis.neighbours import (
     two_nn,
     two_nn_estimate,
 )
-from mdvae.analysis.statistics import CONFIDENCE, NAN
+from mdvae.analysis.statistics import NAN, student_factor
 from mdvae.settings.words import counted
 
 MLE_NEIGHBOURS = 20
@@ -198,7 +197,7 @@ def _halved(name: str, x: np.ndarray, generator: np.random.Generator) -> Opinion
 
         value = ask(wide)
         halves = [ask(subsample(wide, len(x) // 2, generator)) for _ in range(HALVES)]
-    half = float(scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, HALVES - 1) * np.std(halves, ddof=1))
+    half = student_factor(HALVES - 1) * float(np.std(halves, ddof=1))
     note = f"scikit-dimension; {len(x)} rows, interval from {HALVES} halves of them"
     if value >= x.shape[1]:
         note += f"; at the linear span, {x.shape[1]}, or above"

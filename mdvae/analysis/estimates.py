@@ -111,7 +111,8 @@ def warnings_of(
             read.
     """
     if row["status"] != "ok":
-        return ["diverged (the loss was not finite)"]
+        at = f": at step {row['steps']:,}" if row.get("steps") else ""
+        return [f"diverged (the loss was not finite){at}"]
     has_losses = all(row.get(name) is not None for name in LOSSES)
     r_hat = row.get("r_hat_slope")
     unknown = r_hat is None or not np.isfinite(r_hat)

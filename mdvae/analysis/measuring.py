@@ -6,7 +6,7 @@ are those of `mdvae.analysis.generation`, and of a second stage those of `mdvae.
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Cell
 from mdvae.store.extractors import classifier_extractor, inception_extractor
 from mdvae.store.loading import LoadedRun
+from mdvae.store.opening import read_lines
 from mdvae.store.rundir import Row, read_csv, write_csv
 
 GENERATED = "generated.csv"
@@ -213,6 +214,15 @@ class Measurement(NamedTuple):
     applies: Callable[[str], bool] = lambda cell: True
 
 
+def forget(path: Path, runs: Collection[tuple[str, int]]) -> None:
+    """Drops what was measured of some runs (cell and seed), whose models are others now."""
+    for file in sorted(path.glob("*.csv")):
+        # Of files that others fill, which may be long, the header is enough.
+        if b"measured_with" in next(read_lines(file), b""):
+            rows = read_csv(file)
+            write_csv(file, [row for row in rows if (row["cell"], row["seed"]) not in runs])
+
+
 def measure_missing(run: LoadedRun, measurements: Sequence[Measurement]) -> None:
     """Measures the finished runs of a run directory that were not measured with these settings.
 
@@ -237,11 +247,11 @@ def measure_missing(run: LoadedRun, measurements: Sequence[Measurement]) -> None
         if row["status"] == "ok" and own:
             left[key] = own
     for place, ((cell, seed), own) in enumerate(left.items(), 1):
-        print(f"generating, {place} of {len(left)}: {cell}, seed {seed} ...", flush=True)
+        print(f"measuring, {place} of {len(left)}: {cell}, seed {seed} ...", flush=True)
         if not run.is_saved(cell, seed):
             raise ConfigError(
-                f"{run.path}: has no checkpoint of {cell}, seed {seed}, of which samples are to be"
-                " compared; restore it"
+                f"{run.path}: has no checkpoint of {cell}, seed {seed}, which is to be"
+                " measured; restore it"
             )
         for each in own:
             rows = each.rows(cell, seed)

@@ -76,14 +76,25 @@ def _block_rows(run: Run, parts: Sequence[RunScores]) -> list[Row]:
 
 
 def save_results(
-    path: Path, runs: Sequence[Run], evaluation: Any, config: SweepConfig
+    path: Path,
+    runs: Sequence[Run],
+    evaluation: Any,
+    config: SweepConfig,
+    taken: Sequence[int] | np.ndarray,
 ) -> list[Row]:
     """Adds the rows of some runs to the files of results; rows of the same runs are replaced.
+
+    Args:
+        taken: how many steps each run took; one that diverged has taken fewer than there are.
 
     Returns:
         The new rows of results.csv, without the estimates that need more than one run.
     """
-    mine = {(run.cell.name, run.seed) for run in runs}
+
+    def key(run: Run) -> tuple[str, int]:
+        return run.cell.name, run.seed
+
+    mine = [key(run) for run in runs]
     cells = make_cells(config)
     order = {cell.name: i for i, cell in enumerate(cells)}
 
@@ -97,7 +108,8 @@ def save_results(
         return sorted(old + new, key=lambda row: (order[row["cell"]], row["seed"]))
 
     scored = [(run, of_run(run, evaluation, i)) for i, run in enumerate(runs)]
-    results = [result_row(run, parts, config) for run, parts in scored]
+    steps = {run: int(each) for run, each in zip(mine, taken, strict=True)}
+    results = [result_row(run, parts, config, steps[key(run)]) for run, parts in scored]
     files = {
         rundir.SPECTRA: [row for pair in scored for row in _spectrum_rows(*pair)],
         rundir.BLOCKS: [row for pair in scored for row in _block_rows(*pair)],
@@ -110,7 +122,9 @@ def save_results(
     }
     if any(len(cell.parts) > 1 for cell in cells):
         files[rundir.PARTS] = [
-            row for run, parts in scored for row in result_rows_by_part(run, parts, config)
+            row
+            for run, parts in scored
+            for row in result_rows_by_part(run, parts, config, steps[key(run)])
         ]
     for name, rows in files.items():
         if rows:
@@ -126,5 +140,10 @@ def save_results(
         config.analysis.ad_min_gap,
         bounded={cell.name for cell in cells if theory.is_bounded(cell)},
     )
+    again = {(each["cell"], each["seed"]): each for each in run.manifest.get("runs", [])}
+    if any("restarted_from" in each for each in again.values()):
+        for row in rows:
+            told = again.get((row["cell"], row["seed"]), {})
+            row |= {name: told.get(name) for name in ("restarts", "restarted_from", "rate")}
     rundir.write_csv(path / rundir.RESULTS, rows)
     return results

@@ -14,7 +14,7 @@ from mdvae.analysis.dims import (
 )
 from mdvae.methods.objective import to_paper_units
 from mdvae.settings.config import SweepConfig
-from mdvae.settings.grid import Cell, Run
+from mdvae.settings.grid import Cell, Part, Run, weights_of
 from mdvae.store.rundir import Row
 
 # How many entries scores have that are not padded: over latents, or over dimensions of a manifold.
@@ -93,11 +93,17 @@ def _by_covariance(found: dict[str, np.ndarray], kappa: int) -> dict[str, np.nda
     return {**rest, "ratio": np.moveaxis(ratios, -1, 0)}
 
 
-def mean_of(parts: Sequence[RunScores]) -> RunScores:
-    """The mean over parts of the data, each as often as the others."""
+def mean_of(parts: Sequence[RunScores], of: Sequence[Part] = ()) -> RunScores:
+    """The mean over parts of the data, each as often as its samples are, by default all alike.
+
+    Args:
+        of: the parts that scores are of.
+    """
+    weights = weights_of(of)
 
     def mean(found: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        return {name: np.mean([each[name] for each in found], axis=0) for name in found[0]}
+        stacked = {name: [each[name] for each in found] for name in found[0]}
+        return {name: np.average(each, axis=0, weights=weights) for name, each in stacked.items()}
 
     return RunScores(mean([part.means for part in parts]), mean([part.blocks for part in parts]))
 
@@ -126,13 +132,16 @@ def _resolvable(found: RunScores, left: int | None) -> Row:
     return {"resolvable": mean, "resolvable_share": float(fractions[left:].sum())}
 
 
-def score_columns(found: RunScores, config: SweepConfig, left: int | None = None) -> Row:
+def score_columns(
+    found: RunScores, config: SweepConfig, taken: int, left: int | None = None
+) -> Row:
     """The columns that scores fill, over all of the data or one part of it.
 
     Counts of active dimensions are there where a method scores "ratio"; values in the papers' units
     where it scores "nelbo" and "kl".
 
     Args:
+        taken: how many steps the run took; one that diverged has taken fewer than there are.
         left: dimensions of the data that the model is not told, where they are known.
     """
     losses = _losses(found)
@@ -140,7 +149,8 @@ def score_columns(found: RunScores, config: SweepConfig, left: int | None = None
     ratios = np.asarray(found.means.get("ratio", []))
     means = [value for name, value in losses.items() if name != "gamma"]
     finite = bool(np.all(np.isfinite(means)) and np.all(np.isfinite(ratios)))
-    row: Row = {"status": "ok" if finite else "diverged", "steps": config.steps}
+    finite = finite and taken >= config.steps
+    row: Row = {"status": "ok" if finite else "diverged", "steps": taken}
     analysis = config.analysis
     if counted:
         gap = largest_gap(ratios, analysis.ad_min_gap)
@@ -181,18 +191,21 @@ def _of_run(run: Run) -> Row:
     return {"cell": place.pop("cell"), "seed": run.seed, **place}
 
 
-def result_row(run: Run, parts: Sequence[RunScores], config: SweepConfig) -> Row:
+def result_row(run: Run, parts: Sequence[RunScores], config: SweepConfig, taken: int) -> Row:
     """One row of results.csv.
 
     Where the data have several parts the losses are means over them, and the counts, which differ
     between them, are left to parts.csv.
+
+    Args:
+        taken: see `score_columns`.
     """
     cell = run.cell
-    left = theory.dimension_left(cell, cell.parts[0]) if len(parts) == 1 else None
-    row = score_columns(mean_of(parts), config, left)
+    left = theory.resolvable_left(cell, cell.parts[0]) if len(parts) == 1 else None
+    row = score_columns(mean_of(parts, cell.parts), config, taken, left)
     if len(parts) > 1:
         row |= {name: None for name in COUNTED if name in row}
-        row |= _mean_counts(parts, config)
+        row |= _mean_counts(parts, config, taken)
     row = {**_of_run(run), **row, "parts": len(parts)}
     row["sigma"], row["log_gamma"] = cell.value("sigma"), cell.value("log_gamma")
     row["expected_ad"] = theory.expected_ad(cell)
@@ -201,9 +214,9 @@ def result_row(run: Run, parts: Sequence[RunScores], config: SweepConfig) -> Row
     return row
 
 
-def _mean_counts(parts: Sequence[RunScores], config: SweepConfig) -> Row:
+def _mean_counts(parts: Sequence[RunScores], config: SweepConfig, taken: int) -> Row:
     """Means over parts of the data of their active dimensions, None where one has none."""
-    rows = [score_columns(part, config) for part in parts]
+    rows = [score_columns(part, config, taken) for part in parts]
     found: Row = {}
     for name in ("ad", "ad_gap"):
         counts = [row.get(name) for row in rows]
@@ -213,14 +226,16 @@ def _mean_counts(parts: Sequence[RunScores], config: SweepConfig) -> Row:
     return found
 
 
-def result_rows_by_part(run: Run, parts: Sequence[RunScores], config: SweepConfig) -> list[Row]:
-    """The rows of parts.csv: one per part of the data."""
+def result_rows_by_part(
+    run: Run, parts: Sequence[RunScores], config: SweepConfig, taken: int
+) -> list[Row]:
+    """The rows of parts.csv: one per part of the data; see `result_row`."""
     return [
         {
             **_of_run(run),
             "part": part.value,
             "expected_ad": theory.expected_of_part(run.cell, part),
-            **score_columns(found, config, theory.dimension_left(run.cell, part)),
+            **score_columns(found, config, taken, theory.resolvable_left(run.cell, part)),
         }
         for part, found in zip(run.cell.parts, parts, strict=True)
     ]

@@ -4,9 +4,21 @@ None of its fields decides what is trained: a run directory can be analysed agai
 """
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdvae.settings.fields import NOT_NEGATIVE, TEXT, TRUTH, Rule, Section, fixed, is_number, whole
+from mdvae.settings.fields import (
+    NOT_NEGATIVE,
+    TEXT,
+    TRUTH,
+    Rule,
+    Section,
+    fields_of,
+    fixed,
+    is_number,
+    whole,
+)
 from mdvae.settings.registry import ANALYSES
 
 _RATIO = Rule(lambda v: is_number(v) and 0 < v < 1, "a ratio between 0 and 1", float)
@@ -40,9 +52,23 @@ class Dimensions(Section):
 
 
 class AnalysisKind(NamedTuple):
-    """A kind of analysis: the class of its section."""
+    """A kind of analysis.
+
+    Attributes:
+        settings: the class of its section.
+        measure: run directory -> what it has to measure of trained models, once they are; None
+            where evaluations say all.
+    """
 
     settings: type[Any]
+    measure: Callable[[Path], None] | None = None
+
+
+def own_settings(analysis: Any) -> set[str]:
+    """Settings by which a kind of analysis measures trained models, beside those of all kinds."""
+    kind = ANALYSES.find(analysis.kind)
+    shared = fields_of(Dimensions).keys()
+    return set() if kind.measure is None else set(fields_of(kind.settings)) - set(shared)
 
 
 ANALYSES.add("dimensions", AnalysisKind(Dimensions))

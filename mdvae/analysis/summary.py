@@ -12,7 +12,7 @@ from mdvae.analysis.rows import coordinates
 from mdvae.analysis.statistics import fraction_interval, mean_interval
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Cell
-from mdvae.store import rundir
+from mdvae.store import records
 from mdvae.store.loading import LoadedRun
 from mdvae.store.rundir import Row
 
@@ -62,7 +62,7 @@ def published_rows(name: str) -> list[Row]:
     if not source.is_file():
         raise ConfigError(f"analysis.published: there is no table {name!r}; see mdvae/published")
     rows = csv.DictReader(source.read_text(encoding="utf-8").splitlines())
-    return [{k: rundir.parse_value(v) for k, v in row.items()} for row in rows]
+    return [{k: records.parse_value(v) for k, v in row.items()} for row in rows]
 
 
 def _paper_row(cell: Cell, part: int | None, published: Sequence[Row]) -> Row:

@@ -5,15 +5,39 @@ False, and reports say nothing of right and wrong.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from mdvae.settings.grid import Cell, Part, families
+from mdvae.settings.grid import Cell, Part, families, shares_of
+from mdvae.settings.registry import NETWORKS
+
+
+def spares_told(cell: Cell) -> bool:
+    """Whether what the condition tells needs no latent that departs from its prior.
+
+    So it is where the decoder is told, and where the prior's mean can say it to one that is not.
+    """
+    return is_decoder_told(cell) or is_carried(cell)
+
+
+def is_decoder_told(cell: Cell) -> bool:
+    """Whether the decoder is given the condition of the data."""
+    return cell.is_told and NETWORKS.find(cell.networks.kind).tells(cell.networks)
+
+
+def is_carried(cell: Cell) -> bool:
+    """Whether the mean of a prior says what the condition tells to a decoder that is not given it.
+
+    It takes a latent for each coordinate, of which the posterior is the prior.
+    """
+    carries = NETWORKS.find(cell.networks.kind).carries(cell.networks)
+    return cell.is_told and carries and not is_decoder_told(cell)
 
 
 def dimension_left(cell: Cell, part: Part) -> int | None:
-    """Dimensions of x in a part of the data that the model is not told: r - t, or r of a VAE."""
+    """Dimensions of x in a part of the data that latents must say: r - t, or r of a VAE."""
     if part.dimension is None:
         return None
-    return part.dimension - part.told * cell.is_told
+    return part.dimension - part.told * spares_told(cell)
 
 
 def is_shared(cell: Cell) -> bool:
@@ -24,6 +48,15 @@ def is_shared(cell: Cell) -> bool:
 def is_bounded(cell: Cell) -> bool:
     """Whether Theorem 3 has the loss bounded below: one point's encoder is the next one's prior."""
     return is_shared(cell) and cell.sizes.points > 1
+
+
+def resolvable_left(cell: Cell, part: Part) -> int | None:
+    """`dimension_left` where data say how much x varies along just these dimensions; else None.
+
+    They leave out what the condition tells, whether or not it spares a latent.
+    """
+    tells = cell.is_told and part.told and not spares_told(cell)
+    return None if tells else dimension_left(cell, part)
 
 
 def expected_of_part(cell: Cell, part: Part) -> int | None:
@@ -44,6 +77,45 @@ def expected_ad(cell: Cell) -> int | None:
     return expected_of_part(cell, cell.parts[0]) if len(cell.parts) == 1 else None
 
 
+class Expected(NamedTuple):
+    """How many latents of a global optimum are active, mixed and passive over all samples.
+
+    Attributes:
+        mixed_shares: for how many of the samples each mixed latent is active, ascending.
+    """
+
+    active: int
+    mixed: int
+    passive: int
+    mixed_shares: tuple[float, ...]
+
+
+def expected_classes(cell: Cell) -> Expected | None:
+    """What latents must be; None where no theorem says.
+
+    Where there are parts of the data, which latents serve which is open unless there are no more
+    than the part of most dimensions needs, and there is one other at most.
+    """
+    left = [dimension_left(cell, part) for part in cell.parts]
+    known = [value for value in left if value is not None]
+    kappa = cell.sizes.kappa
+    outside = is_shared(cell) or not has_gamma(cell) or has_noise(cell) or not has_full_kl(cell)
+    if outside or len(known) < len(left) or cell.value("log_gamma") is not None:
+        return None
+    if fills_space(cell) or (is_carried(cell) and kappa < (manifold_dimension(cell) or 0)):
+        return None
+    least, most = min(known), max(known)
+    of_most = sum(value == most for value in known)
+    if kappa < most or (len(known) > 1 and (kappa > most or len(known) - of_most > 1)):
+        return None
+    shares = shares_of(cell.parts)
+    active_for = [
+        sum(share for share, value in zip(shares, known, strict=True) if value >= place)
+        for place in range(least + 1, most + 1)
+    ]
+    return Expected(least, most - least, kappa - most, tuple(sorted(active_for)))
+
+
 def dimension(cell: Cell) -> float | None:
     """Dimensions of x that the model is not told, the mean over parts of the data.
 
@@ -54,7 +126,9 @@ def dimension(cell: Cell) -> float | None:
         return None
     left = [dimension_left(cell, part) for part in cell.parts]
     known = [value for value in left if value is not None]
-    return sum(known) / len(known) if len(known) == len(left) else None
+    if len(known) < len(left):
+        return None
+    return sum(share * value for share, value in zip(shares_of(cell.parts), known, strict=True))
 
 
 def manifold_dimension(cell: Cell) -> int | None:
@@ -76,7 +150,7 @@ def has_full_kl(cell: Cell) -> bool:
 
 def has_gamma(cell: Cell) -> bool:
     """Whether the decoder has a variance gamma, as those of the theorems have."""
-    return cell.value("log_gamma_init") is not None
+    return cell.value("log_gamma_init") is not None or cell.value("likelihood") == "gaussian"
 
 
 def has_noise(cell: Cell) -> bool:
@@ -86,7 +160,8 @@ def has_noise(cell: Cell) -> bool:
 
 def fills_space(cell: Cell) -> bool:
     """Whether the manifold has all dimensions of its space, and no condition tells any of them."""
-    return manifold_dimension(cell) == cell.sizes.d and not (cell.is_told and told_dimensions(cell))
+    spared = spares_told(cell) and told_dimensions(cell)
+    return manifold_dimension(cell) == cell.sizes.d and not spared
 
 
 def in_theorem(cell: Cell) -> bool:
@@ -101,7 +176,7 @@ def in_theorem(cell: Cell) -> bool:
         return False
     if r is None or cell.sizes.kappa < r:
         return False
-    return r < cell.sizes.d or bool(cell.is_told and told_dimensions(cell))
+    return r < cell.sizes.d or bool(spares_told(cell) and told_dimensions(cell))
 
 
 def ladders(cells: Sequence[Cell]) -> dict[str, list[str]]:

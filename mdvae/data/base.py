@@ -72,6 +72,11 @@ def feature_major(sizes: Sizes) -> dict[str, tuple[int, ...]]:
     return {"x": (sizes.d,), "c": (sizes.c,)} if sizes.c else {"x": (sizes.d,)}
 
 
+def samples_first(sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    """Shapes of x that is no vector, and of its condition, samples apart."""
+    return {"x": sizes.shape, "c": (sizes.c,)} if sizes.c else {"x": sizes.shape}
+
+
 class DataKind(NamedTuple):
     """A kind of data.
 

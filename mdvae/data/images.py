@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from mdvae.data.base import EPOCH, Batch, DataKind, DataSizes
+from mdvae.data.base import EPOCH, Batch, DataKind, DataSizes, samples_first
 from mdvae.data.files import LEAST_ROWS
 from mdvae.data.image_files import Images as Read
 from mdvae.data.image_own import load_own, load_side
@@ -31,7 +31,7 @@ from mdvae.settings.fields import (
     static,
     whole,
 )
-from mdvae.settings.grid import LEAST_EVALUATED, Named, Part, Sizes
+from mdvae.settings.grid import LEAST_EVALUATED, Named, Part
 from mdvae.settings.registry import DATA
 
 OWN_FILE = "file"
@@ -255,10 +255,6 @@ def _sizes(settings: Images, told: bool) -> DataSizes:
     return DataSizes(d=d, c=_classes(settings) if told else 0, shape=shape)
 
 
-def _shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
-    return {"x": sizes.shape, "c": (sizes.c,)} if sizes.c else {"x": sizes.shape}
-
-
 def _dtypes(settings: Images) -> dict[str, Any]:
     own_floats = settings.dataset == OWN_FILE and settings.pixel_type == "float32"
     return {"x": np.float32 if own_floats else np.uint8, "c": np.uint8}
@@ -280,7 +276,7 @@ DATA.add(
             settings.dataset, settings.content or "" if settings.dataset == OWN_FILE else ""
         ),
         make=_make,
-        shapes=_shapes,
+        shapes=samples_first,
         dtypes=_dtypes,
         seen=_seen,
         sample_axis=0,

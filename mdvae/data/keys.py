@@ -18,6 +18,8 @@ PURPOSES = (
     "epoch",
     "fit",
     "latents",
+    "train_member",
+    "eval_member",
 )
 
 

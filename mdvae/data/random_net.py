@@ -34,6 +34,7 @@ from mdvae.data.synthetic import draw_rows
 from mdvae.data.units import Units
 from mdvae.settings.fields import (
     BETWEEN,
+    MOST_TRACED,
     NOT_NEGATIVE,
     ConfigError,
     Section,
@@ -70,7 +71,7 @@ class RandomNet(Section):
     net_slope: float = number(0.2, BETWEEN)
     net_bias: float = number(0.0, NOT_NEGATIVE)
     net_width: int = static(128, whole(1))
-    net_layers: int = static(2, whole(1))
+    net_layers: int = static(2, whole(1, MOST_TRACED))
     net_output: str = static("linear", one_of(OUTPUTS))
     n_train: int = fixed(100_000, whole(1))
     n_eval: int = fixed(10_000, whole(1))

@@ -11,7 +11,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.signal import lfilter
 
 from mdvae.data.base import EPOCH, TURN, DataKind, DataSizes
 from mdvae.data.keys import PURPOSES
@@ -90,6 +89,8 @@ def arma(innovations_RN: np.ndarray, ar: Any, ma: Any) -> np.ndarray:
 
     y_t = sum_i ar_i y_{t-i} + e_t + sum_j ma_j e_{t-j} (Box and Jenkins, 1970).
     """
+    from scipy.signal import lfilter  # a second, which every command would wait for
+
     series: Any = lfilter((1.0, *ma), (1.0, *(-value for value in ar)), innovations_RN, axis=-1)
     return series
 

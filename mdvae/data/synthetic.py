@@ -89,8 +89,13 @@ def draw_manifold(
     )
 
 
-def sample(key: jax.Array, manifold: Manifold, n: int) -> tuple[jax.Array, jax.Array]:
+def sample(
+    key: jax.Array, manifold: Manifold, n: int, keep_RN: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
     """Draws n samples.
+
+    Args:
+        keep_RN: what coordinates are multiplied by, 1 or 0; by default all are kept.
 
     Returns:
         x_DN on the manifold and its coordinates u_RN; padded rows are zero.
@@ -107,6 +112,7 @@ def sample(key: jax.Array, manifold: Manifold, n: int) -> tuple[jax.Array, jax.A
         + manifold.scales_RM[:, component_N] * normal_RN
         + manifold.noise_R[:, None] * noise_RN
     )
+    u_RN = u_RN if keep_RN is None else u_RN * keep_RN
     logits_DN = jnp.einsum("rd,rn->dn", manifold.projection_RD, u_RN, precision="highest")
     return jax.nn.sigmoid(logits_DN + manifold.bias_D[:, None]) * manifold.mask_D[:, None], u_RN
 

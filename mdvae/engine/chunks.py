@@ -3,6 +3,9 @@
 Steps are taken in blocks: all noise of a block is drawn first, once per seed, then every run takes
 its steps. The order of runs and steps does not change a number, for runs do not meet; but where the
 axis of runs is a loop (a CPU), a run's state then stays in its core's cache for a whole block.
+
+A run of which something logged is not finite has diverged: it takes no further step, and its own
+count of steps, which stays at those that were sound, tells it from the others ever after.
 """
 
 import math
@@ -195,8 +198,13 @@ def make_chunk(
         true, shapes = padded_shapes(method, members), kind.shapes(members.sizes)
         noise_like = noise_shapes(members, method)
 
-        def steps(carry, own, data, noise_SP, places_SP, count) -> EnsembleState:
-            def step(k: jax.Array, carry: EnsembleState) -> EnsembleState:
+        def steps(carry, own, data, noise_SP, places_SP, first, count) -> EnsembleState:
+            def goes_on(at: tuple[jax.Array, EnsembleState]) -> jax.Array:
+                k, carry = at
+                return (k < count) & (carry.train.step == first + k)
+
+            def step(at: tuple[jax.Array, EnsembleState]) -> tuple[jax.Array, EnsembleState]:
+                k, carry = at
                 place = places_SP[own["seed"], k]
                 kept = {name: take(x, shapes[name], own, place) for name, x in data.items()}
                 noise = jax.tree.map(
@@ -207,11 +215,15 @@ def make_chunk(
                 drawn = kind.drawn(kind.seen(kept), noise.of_data)
                 batch = split_batch(drawn, mesh, kind.sample_axis)
                 train, info = method.step(carry.train, batch, noise.of_method, own["numbers"])
+                sound = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(info)]
+                is_sound = jnp.all(jnp.stack(sound))
+                taken = jnp.where(is_sound, train.step, carry.train.step)
                 seen = {**info, COUNT: jnp.int32(1)}
-                return EnsembleState(train, jax.tree.map(jnp.add, carry.meter, seen))
+                meter = jax.tree.map(jnp.add, carry.meter, seen)
+                return k + 1, EnsembleState(train._replace(step=taken), meter)
 
             carry = carry._replace(train=unpad_like(carry.train, true))
-            carry = lax.fori_loop(0, count, step, carry)
+            _, carry = lax.while_loop(goes_on, step, (jnp.int32(0), carry))
             return carry._replace(train=pad_like(carry.train, padded))
 
         return steps
@@ -241,7 +253,7 @@ def make_chunk(
 
             def one(run: tuple[EnsembleState, dict[str, Any]]) -> EnsembleState:
                 carry, own = run
-                shared = (data, noise_SP, places_SP, count)
+                shared = (data, noise_SP, places_SP, first, count)
                 return lax.switch(own["size"], branches, carry, own, *shared)
 
             return map_runs(one, (state, per_run), group), orders

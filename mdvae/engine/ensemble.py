@@ -93,12 +93,14 @@ def split_batch(batch: dict[str, jax.Array], mesh: Mesh, sample_axis: int) -> di
 def split_runs(runs: Sequence[Run], n_slices: int, n_devices: int) -> list[Placement]:
     """Cuts runs into slices of one common size, a multiple of the devices."""
     per_slice = math.ceil(len(runs) / n_slices)
-    n_slots = math.ceil(per_slice / n_devices) * n_devices
-    placements = []
-    for start in range(0, len(runs), per_slice):
-        mine = tuple(runs[start : start + per_slice])
-        placements.append(Placement(mine + (mine[-1],) * (n_slots - len(mine)), len(mine)))
-    return placements
+    starts = range(0, len(runs), per_slice)
+    return [filled(runs[start : start + per_slice], per_slice, n_devices) for start in starts]
+
+
+def filled(runs: Sequence[Run], most: int, n_devices: int) -> Placement:
+    """The placement of some runs in a slice for so many, filled up to a multiple of the devices."""
+    n_slots = math.ceil(most / n_devices) * n_devices
+    return Placement((*runs, *(runs[-1],) * (n_slots - len(runs))), len(runs))
 
 
 def find_shared(keys: Sequence[Hashable], n_devices: int, size: int | None = None) -> Shared:

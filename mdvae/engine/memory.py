@@ -12,9 +12,11 @@ from mdvae.engine.chunks import block_length, draw_noise, kind_of, noise_bytes, 
 from mdvae.engine.costs import kept_shapes, peak_bytes, score_bytes, step_bytes
 from mdvae.engine.datasets import data_tables
 from mdvae.engine.ensemble import Placement, find_shared, looped, split_runs
+from mdvae.engine.machine import GIB
 from mdvae.methods.base import Method
 from mdvae.methods.padding import padded_shapes
 from mdvae.networks.base import depends_on_others
+from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Group, Run
 
 # Evaluation is cut into pieces down to this many samples.
@@ -117,18 +119,46 @@ def bytes_per_device(
     )
 
 
-def place_runs(
-    group: Group, method: Method, runs: Sequence[Run], n_devices: int, budget: int
-) -> Plan:
-    """As few equal slices as fit into the budget (bytes a device); at worst a run a device each."""
+# What one run must hold however it is trained, of what is free: more than this cannot be meant, as
+# the limit that somebody has set may be.
+MOST_OVER = 16
+
+
+def _check_held(group: Group, need: Need, budget: int) -> None:
+    """Refuses a run whose data and weights alone are far more than there is."""
     n_eval = kind_of(group).samples(group.cells[0].data)[1]
-    piece = n_eval
+    held = need.data + _tree_bytes(kept_shapes(group, n_eval)) + need.state // 2
+    if held > MOST_OVER * max(budget, GIB):
+        raise ConfigError(
+            f"memory: one run of {group.cells[0].name} must hold {held / GIB:.3g} GiB of samples"
+            f" and weights and {budget / GIB:.3g} are free; give fewer samples, or narrower"
+            " networks"
+        )
+
+
+def _evaluated(group: Group, method: Method, budget: int) -> tuple[int, Need]:
+    """Samples that are evaluated at once, and what a run then takes."""
+    piece = kind_of(group).samples(group.cells[0].data)[1]
     need = needs(group, method, piece)
+    _check_held(group, need, budget)
     # What memory there is must not decide by whose statistics samples are evaluated.
     is_whole = depends_on_others(group.cells[0])
     while not is_whole and piece > LEAST_PIECE and need.score > max(need.step, budget // 2):
         piece = -(-piece // 2)
         need = need._replace(score=score_bytes(group, piece))
+    return piece, need
+
+
+def piece_of(group: Group, method: Method, budget: int) -> int:
+    """Samples that are evaluated at once, for a budget of bytes a device."""
+    return _evaluated(group, method, budget)[0]
+
+
+def place_runs(
+    group: Group, method: Method, runs: Sequence[Run], n_devices: int, budget: int
+) -> Plan:
+    """As few equal slices as fit into the budget (bytes a device); at worst a run a device each."""
+    piece, need = _evaluated(group, method, budget)
     placements, total = split_runs(runs, 1, n_devices), 0
     for n_slices in range(1, math.ceil(len(runs) / n_devices) + 1):
         placements = split_runs(runs, n_slices, n_devices)
@@ -143,7 +173,7 @@ def place_runs(
             n_runs=len(placements[0].slots) // n_devices,
             n_data=max(map(len, tables)) // n_devices,
             n_seeds=max(map(len, seeds)) // n_devices,
-            n_eval=n_eval,
+            n_eval=kind_of(group).samples(group.cells[0].data)[1],
         )
         if total <= budget:
             break

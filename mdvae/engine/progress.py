@@ -11,6 +11,8 @@ from typing import Any
 from tqdm import tqdm
 
 PLAIN_SECONDS = 10.0
+# By which people and systems stop a process, and by which batch systems warn it before they do.
+STOPS, WARNINGS = ("SIGINT", "SIGTERM"), ("SIGUSR1", "SIGUSR2")
 
 
 class Progress:
@@ -48,8 +50,30 @@ class Progress:
             self._bar.close()
 
 
+def _asking() -> list[int]:
+    """The signals that ask for a stop, of those that this system has.
+
+    A SIGHUP that the process was started to ignore, as by nohup, is none.
+    """
+    names = [*STOPS, *WARNINGS]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        names.append("SIGHUP")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
+def _leave_terminal() -> None:
+    """Where a terminal has gone, whoever prints would fail before what was trained is saved."""
+    for file in (sys.stdout, sys.stderr):
+        try:
+            print(file=file, flush=True)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+
+
 class StopRequest:
-    """Remembers SIGINT or SIGTERM; a second one stops at once.
+    """Remembers a signal that asks to stop; a second SIGINT or SIGTERM stops at once.
+
+    Others are the warnings of batch systems and of terminals that go away, and may come twice.
 
     Attributes:
         signal: the name of the signal that came, or None.
@@ -62,7 +86,7 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is not threading.main_thread():
             return self  # where Python lets nobody handle signals
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _asking():
             self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -71,7 +95,10 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self.signal is not None:
+        if self.signal is None:
+            self.signal = signal.Signals(number).name
+            if self.signal == "SIGHUP":
+                _leave_terminal()
+            print(f"\n{self.signal}: finishing the steps in hand, then saving ...", flush=True)
+        elif signal.Signals(number).name in STOPS:
             os._exit(128 + number)
-        self.signal = signal.Signals(number).name
-        print(f"\n{self.signal}: finishing the steps in hand, then saving ...", flush=True)

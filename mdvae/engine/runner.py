@@ -36,13 +36,20 @@ class Trained(NamedTuple):
         step: the last one.
         seconds: spent in steps, compilation apart.
         held_bytes: of data and train states on all devices.
+        taken: steps of each real run; one that diverged has taken fewer, the last of them that
+            whose loss is not finite.
         evaluation: of the real runs, or None where it was interrupted.
     """
 
     step: int
     seconds: float
     held_bytes: int
+    taken: np.ndarray
     evaluation: Evaluation | None
+
+
+class OutOfMemoryError(RuntimeError):
+    """A slice does not fit."""
 
 
 def to_items(state: EnsembleState) -> dict[str, Any]:
@@ -122,18 +129,18 @@ def _resume(job: Job, loaded: Slice, path: Path) -> tuple[int, EnsembleState]:
     return step, job.trainer.from_host(loaded, from_items(restored.items))
 
 
-def evaluate_again(job: Job, path: Path, step: int) -> Evaluation:
+def evaluate_again(job: Job, path: Path) -> tuple[Evaluation, np.ndarray]:
     """The evaluation of a slice that was trained to its end, from its checkpoint.
 
-    Args:
-        step: at which its training ended.
+    Returns:
+        What `Trained` has as evaluation, and as steps that were taken.
 
     Raises:
         ConfigError: where there is no checkpoint of that step that can be read.
     """
     print(f"{job.name}: evaluating again ...", flush=True)
     loaded = job.trainer.load(job.placement)
-    restored = _restore(job, loaded, path)
+    restored, step = _restore(job, loaded, path), job.entry["step"]
     if restored is None or restored.step != step:
         which = "no checkpoints" if restored is None else f"no readable checkpoint of step {step:,}"
         raise ConfigError(
@@ -141,13 +148,39 @@ def evaluate_again(job: Job, path: Path, step: int) -> Evaluation:
             " that its results were made with"
         )
     state = job.trainer.from_host(loaded, from_items(restored.items))
-    return job.trainer.evaluate(loaded, state)
+    return job.trainer.evaluate(loaded, state), _taken(job, loaded, state, step)
+
+
+def _taken(job: Job, loaded: Slice, state: EnsembleState, step: int) -> np.ndarray:
+    """The steps of each real run, of a diverged one with the step at which it did."""
+    sound = job.trainer.sound_steps(loaded, state)
+    return np.where(sound < step, sound + 1, sound)
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether a device, or the host, had no room; XLA says so in its message alone."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -> Trained:
+    """`_train_slice`, whose arrays are gone when it does not fit.
+
+    Raises:
+        OutOfMemoryError: where it does not.
+    """
+    try:
+        return _train_slice(job, config, path, stop)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not _is_memory(error) or jax.process_count() > 1:
+            raise
+        said = str(error).strip().splitlines()
+    raise OutOfMemoryError(said[0] if said else "MemoryError")
+
+
+def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -> Trained:
     """Trains one slice from its newest checkpoint to the end, or until asked to stop.
 
-    A slice of which no run has a finite loss any more is given up early.
+    A slice of which every run has diverged is given up at the next line of metrics.
     """
     trainer, directory = job.trainer, rundir.slice_directory(path, job.group, job.index)
     n_runs, names = len(job.runs), _names(job, path)
@@ -159,12 +192,16 @@ def train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) ->
     loaded = trainer.load(job.placement)
     step, state = _resume(job, loaded, path)
     held_out = trainer.hold_out(loaded) if config.eval_every else None
-    saved, diverged, note = step, set(), ""
+    saved, diverged, note = step, _diverged(trainer.sound_steps(loaded, state), step), ""
     progress = None
     seconds, calls, n_steps = 0.0, 0, 1
     print(f"{job.name}: compiling ...", flush=True)
     started = time.monotonic()
-    while step < config.steps and len(diverged) < n_runs:
+
+    def is_given_up() -> bool:
+        return len(diverged) == n_runs and step % config.log_every == 0
+
+    while step < config.steps and not is_given_up():
         if processes.agree(stop.signal is not None)[0]:
             break
         boundaries = (config.log_every, config.save_every)
@@ -190,7 +227,7 @@ def train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) ->
             if processes.is_first():
                 rundir.append_metrics(path, _metrics(job, means, scores, step))
             # What is not finite on other samples gives no run up: training does not depend on them.
-            diverged = _report_diverged(job, means, diverged, step)
+            diverged = _report_diverged(job, trainer.sound_steps(loaded, state), diverged, step)
             rate = n_runs * job.batch_size * calls / max(seconds, 1e-9)
             note = f"{rate / 1e6:.2f} M samples/s, {_median(means)}"
         if step % config.save_every == 0 or step == config.steps:
@@ -201,10 +238,11 @@ def train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) ->
     if saved < step:
         save(step, state)
     held = sum(leaf.nbytes for leaf in jax.tree.leaves((loaded.data, state)))
-    if step < config.steps and len(diverged) < n_runs:
-        return Trained(step, seconds, held, None)
+    trained = Trained(step, seconds, held, _taken(job, loaded, state, step), None)
+    if step < config.steps and not is_given_up():
+        return trained
     print(f"{job.name}: evaluating ...", flush=True)
-    return Trained(step, seconds, held, trainer.evaluate(loaded, state))
+    return trained._replace(evaluation=trainer.evaluate(loaded, state))
 
 
 def _median(means: Means) -> str:
@@ -214,14 +252,21 @@ def _median(means: Means) -> str:
     return f"median {name} " + (f"{np.median(finite):.2f}" if finite.size else "not finite")
 
 
-def _report_diverged(job: Job, means: Means, known: set[int], step: int) -> set[int]:
-    """The runs of which something logged is not finite; those not known yet are said."""
-    bad = {int(i) for values in means.values() for i in np.flatnonzero(~np.isfinite(values))}
-    for i in sorted(bad - known):
+def _diverged(sound: np.ndarray, step: int) -> dict[int, int]:
+    """The runs that have diverged by a step, and at which of theirs."""
+    return {int(i): int(sound[i]) + 1 for i in np.flatnonzero(sound < step)}
+
+
+def _report_diverged(
+    job: Job, sound: np.ndarray, known: dict[int, int], step: int
+) -> dict[int, int]:
+    """The runs that have diverged; those not known yet are said."""
+    found = _diverged(sound, step)
+    for i in sorted(found.keys() - known.keys()):
         run = job.runs[i]
         print(
-            f"warning: {run.cell.name}, seed {run.seed}: the loss is not finite by step {step:,};"
-            " the other runs go on",
+            f"warning: {run.cell.name}, seed {run.seed}: diverged at step {found[i]:,}, its loss is"
+            " not finite; it stops there, the others go on",
             flush=True,
         )
-    return bad
+    return found

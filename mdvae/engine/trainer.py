@@ -32,7 +32,7 @@ from mdvae.engine.evaluation import Evaluation, HeldOut, in_own_units, make_eval
 from mdvae.engine.initial import draw_initial, drawn_sizes
 from mdvae.methods.base import Method, TrainState, cell_numbers, networks_of
 from mdvae.methods.padding import padded_shapes
-from mdvae.settings.grid import Group, Run, Sizes
+from mdvae.settings.grid import Group, Run, Sizes, weights_of
 
 
 class Slice(NamedTuple):
@@ -77,15 +77,15 @@ class Trainer:
         self._classes = loop_classes(group)
         self._mesh = mesh
         self._placements = placements
-        self._n_devices = mesh.shape[AXIS]
+        self.n_devices = mesh.shape[AXIS]
         self._kind = kind_of(group)
         self._n_train, self._n_eval = self._kind.samples(group.cells[0].data)
         self._law = self._kind.law([cell.data for cell in group.cells], group.sizes)
         self._fit = networks_of(group.cells[0], group.sizes).fit
-        seeds = [find_shared(_seeds(placement), self._n_devices) for placement in placements]
-        data = [find_shared(data_tables(placement), self._n_devices) for placement in placements]
-        self._n_seeds = max(len(shared.table) for shared in seeds) // self._n_devices
-        self._n_data = max(len(shared.table) for shared in data) // self._n_devices
+        seeds = [find_shared(_seeds(placement), self.n_devices) for placement in placements]
+        data = [find_shared(data_tables(placement), self.n_devices) for placement in placements]
+        self._n_seeds = max(len(shared.table) for shared in seeds) // self.n_devices
+        self._n_data = max(len(shared.table) for shared in data) // self.n_devices
         self._make = over_devices(self._make_local, mesh, 1)
         self._pick = over_devices(lambda table, rows: table[rows], mesh, 2)
         self._chunk = over_devices(make_chunk(group, make_method, mesh), mesh, 4, 2, donate=(0,))
@@ -98,8 +98,8 @@ class Trainer:
         """Makes the data of a slice and puts all that it needs on the devices."""
         numbers = [cell_numbers(run.cell) for run in placement.slots]
         sizes = [class_of(run.cell, self._classes) for run in placement.slots]
-        seeds = find_shared(_seeds(placement), self._n_devices, self._n_seeds)
-        sets = find_shared(data_tables(placement), self._n_devices, self._n_data)
+        seeds = find_shared(_seeds(placement), self.n_devices, self._n_seeds)
+        sets = find_shared(data_tables(placement), self.n_devices, self._n_data)
         per_run = {
             "numbers": jax.tree.map(lambda *values: np.array(values, np.float32), *numbers),
             "seed": seeds.index,
@@ -169,21 +169,26 @@ class Trainer:
     ) -> dict[str, np.ndarray]:
         """Mean scores of the real runs while they train, [runs, ...]; see `mean_scores`.
 
-        The mean is over all parts of a run's own data, each as often as the others. The noise is
-        the same whenever it is called, so that scores of two steps differ by the model alone.
+        The mean is over all parts of a run's own data, each as often as its samples are. The noise
+        is the same whenever it is called, so that scores of two steps differ by the model alone.
         """
         placement = loaded.placement
         found = self._score(state.train, loaded.per_run, held_out.seeds, held_out.batches)
-        parts = [len(run.cell.parts) for run in placement.slots[: placement.n_runs]]
+        parts = [run.cell.parts for run in placement.slots[: placement.n_runs]]
         means = {
-            name: np.array([np.mean(row[:n], axis=0) for row, n in zip(values, parts, strict=True)])
+            name: np.array(
+                [
+                    np.average(row[: len(own)], axis=0, weights=weights_of(own))
+                    for row, own in zip(values, parts, strict=True)
+                ]
+            )
             for name, values in take_runs(found, placement.n_runs).items()
         }
         return in_own_units(self._method, placement, means)
 
     def _sources(self, placement: Placement) -> tuple[jax.Array, Any]:
         """Seeds of the slots, and of which evaluation samples are made: tables, or arrays."""
-        tables = find_shared(data_tables(placement), self._n_devices, self._n_data).table
+        tables = find_shared(data_tables(placement), self.n_devices, self._n_data).table
         if self._kind.traced:
             sources = stack_tables(tables)
         else:
@@ -206,13 +211,18 @@ class Trainer:
     ) -> tuple[EnsembleState, dict[str, np.ndarray]]:
         """The state with its meter at zero, and means over the steps since that was so last.
 
-        The means are of the real runs, in the order of a line of metrics.
+        The means are of the real runs, in the order of a line of metrics; those of a run that took
+        no step are nan.
         """
         totals = take_runs(state.meter, loaded.placement.n_runs)
-        count = np.maximum(totals[COUNT], 1).astype(np.float32)
+        count = np.where(totals[COUNT] > 0, totals[COUNT], np.nan).astype(np.float32)
         means = {name: totals[name] / count for name in self._method.logged}
         zeros = put_rows(_zero_meter(self._method, len(loaded.placement.slots)), self._mesh)
         return state._replace(meter=zeros), in_own_units(self._method, loaded.placement, means)
+
+    def sound_steps(self, loaded: Slice, state: EnsembleState) -> np.ndarray:
+        """How many steps each real run took until it diverged, or all of them."""
+        return take_runs(state.train.step, loaded.placement.n_runs)
 
     def _make_local(self, tables: Any) -> dict[str, jax.Array]:
         wrap, axis = wrap_length(self._group), self._kind.sample_axis

@@ -1,6 +1,5 @@
 """Whether a run directory is whole: checkpoints against their digests, and files of lines."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from mdvae.engine.trainer import template_of
 from mdvae.methods.base import make_method
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
-from mdvae.settings.grid import make_cells, make_groups
-from mdvae.store import checkpoint, rundir
+from mdvae.store import checkpoint, records, rundir, slices
 
 
 def verify(path: Path) -> tuple[int, list[str]]:
@@ -33,7 +31,7 @@ def verify(path: Path) -> tuple[int, list[str]]:
 def _verify_checkpoints(
     path: Path, config: SweepConfig, manifest: dict[str, Any]
 ) -> tuple[int, list[str]]:
-    groups = make_groups(make_cells(config), config.group_by)
+    groups = slices.groups_of(config, manifest)
     n_whole, wrong, known = 0, [], set()
     ends = {(each["group"], each["slice"]): each for each in manifest.get("slices", [])}
     for (group, index), runs in rundir.runs_of_slices(manifest).items():
@@ -49,7 +47,7 @@ def _verify_checkpoints(
             if not is_whole
         ]
         end = ends[group, index]
-        if end["status"] == "done" and not steps.get(end["step"]):
+        if end["status"] == slices.DONE and not steps.get(end["step"]):
             wrong.append(f"{directory}: no whole checkpoint of step {end['step']}, its last")
     there = {each.parent for each in (path / rundir.CHECKPOINTS).glob("*/*")}
     wrong += [f"{each}: of no slice in {rundir.MANIFEST}" for each in sorted(there - known)]
@@ -60,14 +58,11 @@ def _wrong_metrics(path: Path) -> Iterator[str]:
     """Lines that cannot be read, and those of a run that do not go up in their steps."""
     file = path / rundir.METRICS
     last: dict[tuple[str, int], int] = {}
-    lines = file.read_bytes().splitlines() if file.is_file() else []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            run, step = (row["cell"], row["seed"]), row["step"]
-        except (ValueError, KeyError, TypeError):
+    for number, row in enumerate(records.read_metrics(file), 1):
+        if row is None:
             yield f"{file}: line {number} cannot be read"
             continue
+        run, step = (row["cell"], row["seed"]), row["step"]
         if step <= last.get(run, 0):
             yield f"{file}: {run[0]}, seed {run[1]}: step {step} after step {last[run]}"
         last[run] = step
@@ -76,7 +71,7 @@ def _wrong_metrics(path: Path) -> Iterator[str]:
 def _wrong_results(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
     """Finished runs without a row."""
     results = {(row["cell"], row["seed"]) for row in rundir.read_csv(path / rundir.RESULTS)}
-    done = [each["runs"] for each in manifest.get("slices", []) if each["status"] == "done"]
+    done = [each["runs"] for each in manifest.get("slices", []) if each["status"] == slices.DONE]
     missing = {tuple(run) for runs in done for run in runs} - results
     if missing:
         yield f"{path / rundir.RESULTS}: has no row of {len(missing)} finished runs"

@@ -23,7 +23,8 @@ class TrainState(NamedTuple):
         params: what is trained.
         stats: what is not, such as running statistics of the networks.
         opt: state of the optimiser, or of several, by name.
-        step: how many steps were taken, int32 scalar.
+        step: how many steps were taken, int32 scalar; the engine stops counting at the first of
+            which something logged is not finite, and takes no other of that run.
     """
 
     params: Params

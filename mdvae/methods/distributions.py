@@ -125,6 +125,17 @@ def squared_singular_values(factor_KKB: jax.Array) -> jax.Array:
     return jnp.sum(columns**2, axis=0)[:kappa]
 
 
+def active_counts(ratio_KB: jax.Array, threshold: float) -> jax.Array:
+    """1 where a sample has so many ratios below a threshold, [kappa + 1, batch].
+
+    nan of a model that diverged: not being below a threshold is not inactivity.
+    """
+    active_B = jnp.sum(ratio_KB < threshold, axis=0, dtype=jnp.int32)
+    active_AB = jax.nn.one_hot(active_B, len(ratio_KB) + 1, axis=0, dtype=ratio_KB.dtype)
+    finite_B = jnp.all(jnp.isfinite(ratio_KB), axis=0)
+    return jnp.where(finite_B[None], active_AB, jnp.nan)
+
+
 def spectrum(
     posterior: Posterior, prior: Diagonal | None = None, mask_K: jax.Array | None = None
 ) -> jax.Array:

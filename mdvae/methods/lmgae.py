@@ -54,7 +54,7 @@ class WAE(fields.Section):
 
     reconstruction: str = static(objective.SQUARED, one_of(objective.RECONSTRUCTIONS))
     critic_hidden: tuple[int, ...] = static((128, 128), LAYERS)
-    critic_steps: int = static(5, fields.whole(1))
+    critic_steps: int = static(5, fields.whole(1, fields.MOST_TRACED))
     gradient_penalty: float = number(10.0, NOT_NEGATIVE)
     penalty: str = static(ONE_SIDED, one_of((TWO_SIDED, ONE_SIDED)))
     penalised: str = static(MASKED, one_of((MASKED, UNMASKED)))
@@ -92,12 +92,12 @@ class LMGAE(WAE):
     mask_recon: float = number(1.0, NOT_NEGATIVE)
     polarise: float = number(0.4, NOT_NEGATIVE)
     polarise_power: float = number(1.5, NOT_NEGATIVE)
-    polarise_every: float = number(0.06, fields.FRACTION)
+    polarise_every: float = number(0.06, fields.FRACTION, paced_but=0.0)
     polarise_cap: float = number(2048.0, NOT_NEGATIVE)
     theta_min: float = number(1.2, NOT_NEGATIVE)
     theta_max: float = number(3.2, ABOVE_ZERO)
     mask_rate: float = number(0.55, ABOVE_ZERO)
-    mask_after: float = number(0.15, fields.FRACTION)
+    mask_after: float = number(0.15, fields.FRACTION, paced_but=0.0)
     rate_decay: bool = static(False, fields.TRUTH)
     others = 3
 

@@ -14,6 +14,8 @@ LOG_2PI = math.log(2.0 * math.pi)
 SQUARED, NORM, CROSS_ENTROPY = RECONSTRUCTIONS = "squared", "norm", "cross_entropy"
 # Logs of smaller chances, of x or against it, are that of this one.
 LEAST_CHANCE = 1e-7
+# Of the running mean of a gamma in closed form, over about a hundred batches.
+GAMMA_DECAY = 0.99
 
 
 class Terms(NamedTuple):
@@ -98,6 +100,25 @@ def in_own_units(values: dict[str, Any], log_scale: float, d: int) -> dict[str, 
         return value
 
     return {name: own(name, value) for name, value in values.items()}
+
+
+def best_log_gamma(recon_B: jax.Array, d: jax.Array | float) -> jax.Array:
+    """The log gamma of the least loss of a batch, log of mean ||x - x_hat||^2 / d; not to follow.
+
+    At the least of the loss in gamma the gradient in all else is as if it were held.
+    """
+    return jax.lax.stop_gradient(jnp.log(jnp.mean(recon_B) / d))
+
+
+def running_log_gamma(before: jax.Array, found: jax.Array, step: jax.Array) -> jax.Array:
+    """The mean of those of all batches until there are enough of them for a running one.
+
+    Args:
+        before: that mean after `step` steps.
+        found: of the batch of this step.
+    """
+    weight = jnp.maximum(1.0 - GAMMA_DECAY, 1.0 / (step.astype(before.dtype) + 1.0))
+    return before + weight * (found - before)
 
 
 def to_paper_units(nats: float) -> float:

@@ -32,14 +32,14 @@ class Adam(Section):
 
     Attributes:
         learning_rate: the peak of the schedule.
-        schedule: "one_cycle", a cosine over all steps as in CVAE-dims, or "halved", constant but
-            for a halving each time after so many steps, as in TwoStage.
+        schedule: "one_cycle", a cosine over all steps as in CVAE-dims; "halved", constant but for a
+            halving each time after so many steps, as in TwoStage; or "constant".
         warmup: of one cycle: the fraction of the steps after which the peak is reached.
         halve_every: of a halved rate: after which fraction of the steps, again and again.
     """
 
     learning_rate: float = number(0.005, ABOVE_ZERO)
-    schedule: str = static(ONE_CYCLE, one_of((ONE_CYCLE, HALVED)))
+    schedule: str = static(ONE_CYCLE, one_of((ONE_CYCLE, HALVED, CONSTANT)), paced_but=CONSTANT)
     warmup: float = fixed(0.3, BETWEEN)
     halve_every: float = fixed(0.375, BETWEEN)
 
@@ -60,7 +60,7 @@ class RMSProp(Section):
     """
 
     learning_rate: float = number(0.0005, ABOVE_ZERO)
-    schedule: str = static(CONSTANT, one_of((CONSTANT, ONE_CYCLE)))
+    schedule: str = static(CONSTANT, one_of((CONSTANT, ONE_CYCLE)), paced_but=CONSTANT)
     warmup: float = fixed(0.3, BETWEEN)
     decay: float = fixed(0.9, BETWEEN)
     eps: float = fixed(1e-10, ABOVE_ZERO)
@@ -73,8 +73,9 @@ def rate_schedule(settings: Adam | RMSProp, steps: int) -> optax.Schedule:
         return optax.cosine_onecycle_schedule(
             steps, 1.0, settings.warmup, START_DIVISOR, END_DIVISOR
         )
-    if isinstance(settings, RMSProp):
+    if settings.schedule == CONSTANT:
         return optax.constant_schedule(1.0)
+    assert isinstance(settings, Adam)
     every = max(1, round(settings.halve_every * steps))
     return optax.exponential_decay(1.0, every, 0.5, staircase=True)
 

@@ -40,8 +40,6 @@ from mdvae.settings.registry import DATA, METHODS, OPTIMISERS
 MODELS = ("vae", "cvae")
 ADAM, OWN_RATE, CLOSED = "adam", "own_rate", "closed"
 GAMMAS = (ADAM, OWN_RATE, CLOSED)
-# Of the running mean of a gamma in closed form, over about a hundred batches.
-GAMMA_DECAY = 0.99
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +65,10 @@ class VAE(Section):
     model: str = static("vae", one_of(MODELS))
     log_gamma_init: float = number(0.0, NUMBER_RULE)
     log_gamma: float | None = number(None, OPTIONAL_NUMBER)
-    anneal: float = number(0.0, FRACTION)
+    anneal: float = number(0.0, FRACTION, paced_but=0.0)
     gamma: str = static(ADAM, one_of(GAMMAS))
     gamma_rate: float = number(1.0, ABOVE_ZERO)
-    kl_warmup: float = number(0.0, FRACTION)
+    kl_warmup: float = number(0.0, FRACTION, paced_but=0.0)
     beta: float = number(1.0, ABOVE_ZERO)
 
 
@@ -142,9 +140,7 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         kl_B = of_samples(distributions.kl(posterior, prior))
         log_gamma = params["log_gamma"]
         if gamma == CLOSED and train:
-            # At the least of the loss in gamma the gradient in all else is as if it were held.
-            best = jnp.log(jnp.mean(recon_B) / numbers["d"])
-            log_gamma = jax.lax.stop_gradient(best)
+            log_gamma = objective.best_log_gamma(recon_B, numbers["d"])
         found = objective.gaussian_terms(recon_B, kl_B, log_gamma, numbers["d"])
         return found, Forward(posterior, prior, mask_K, log_gamma, stats)
 
@@ -184,10 +180,8 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
             moved = updated["log_gamma"] - log_gamma
             updated["log_gamma"] = log_gamma + numbers["gamma_rate"] * moved
         elif gamma == CLOSED:
-            # A mean over all steps until there are enough of them for a running one.
-            seen = state.step.astype(log_gamma.dtype)
-            weight = jnp.maximum(1.0 - GAMMA_DECAY, 1.0 / (seen + 1.0))
-            updated["log_gamma"] = log_gamma + weight * (info["log_gamma"] - log_gamma)
+            found = log_gamma, info["log_gamma"], state.step
+            updated["log_gamma"] = objective.running_log_gamma(*found)
         return TrainState(updated, stats, opt, state.step + 1), info
 
     def score(
@@ -202,17 +196,14 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         """
         found, forward = terms(state.params, state.stats, batch, noise_KB, numbers, train=False)
         ratio_KB = distributions.spectrum(forward.posterior, forward.prior, forward.mask_K)
-        active_B = jnp.sum(ratio_KB < threshold, axis=0, dtype=jnp.int32)
-        active_AB = jax.nn.one_hot(active_B, sizes.kappa + 1, axis=0, dtype=ratio_KB.dtype)
-        # A run that diverged has no counts; not being below a threshold is not inactivity.
-        finite_B = jnp.all(jnp.isfinite(ratio_KB), axis=0)
+        active_AB = distributions.active_counts(ratio_KB, threshold)
         scores = {
             "nelbo": found.nelbo,
             "recon": found.recon,
             "kl": found.kl,
             "log_gamma": state.params["log_gamma"],
             "ratio": of_samples(ratio_KB),
-            "active": of_samples(jnp.where(finite_B[None], active_AB, jnp.nan)),
+            "active": of_samples(active_AB),
         }
         if isinstance(forward.posterior, Full):
             covariance_KKB = distributions.covariance(forward.posterior, forward.prior)

@@ -90,6 +90,8 @@ class NetworksKind(NamedTuple):
         check: (cell, named) raises a ConfigError for settings that do not go together.
         reach: settings -> the least and the largest value that a decoder can have.
         loop: whether runs are better looped than vmapped on accelerators too.
+        tells: settings -> whether a decoder looks at the condition that it is given, if any.
+        carries: settings -> whether the prior's mean says the condition to a decoder that does not.
         together: settings -> whether what networks make of a sample depends on others evaluated
             with it.
     """
@@ -99,6 +101,8 @@ class NetworksKind(NamedTuple):
     check: Callable[[Cell, Named], None] = _no_check
     reach: Callable[[Any], tuple[float, float]] = _everywhere
     loop: bool = False
+    tells: Callable[[Any], bool] = lambda settings: True
+    carries: Callable[[Any], bool] = lambda settings: False
     together: Callable[[Any], bool] = lambda settings: False
 
 

@@ -266,9 +266,9 @@ def _check(cell: Cell, named: Named) -> None:
             )
 
 
-def _reach(settings: Any) -> tuple[float, float]:
+def reach(settings: Any) -> tuple[float, float]:
     """The least and the largest value of the decoder's last function."""
     return (0.0, 1.0) if settings.output == "sigmoid" else (-math.inf, math.inf)
 
 
-NETWORKS.add("mlp", NetworksKind(settings=MLP, make=make, check=_check, reach=_reach))
+NETWORKS.add("mlp", NetworksKind(settings=MLP, make=make, check=_check, reach=reach))

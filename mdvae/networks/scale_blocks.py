@@ -30,7 +30,7 @@ from mdvae.networks.images import (
 )
 from mdvae.networks.layers import Linear, sigmoid
 from mdvae.networks.resnet import POOLINGS
-from mdvae.settings.fields import one_of, static, whole
+from mdvae.settings.fields import MOST_TRACED, one_of, static, whole
 from mdvae.settings.grid import Sizes
 from mdvae.settings.registry import NETWORKS
 
@@ -53,8 +53,8 @@ class ScaleBlocks(ImageNetworks):
     """
 
     channels: int = static(16, whole(1))
-    scales: int = static(4, whole(1))
-    blocks: int = static(1, whole(1))
+    scales: int = static(4, whole(1, 16))
+    blocks: int = static(1, whole(1, MOST_TRACED))
     pooling: str = static("mean", one_of(POOLINGS))
     dense: int = static(512, whole(1))
 

@@ -20,7 +20,7 @@ from mdvae.reports.tables import (
 from mdvae.settings.fields import FOUND, fields_of
 from mdvae.settings.grid import format_axis
 from mdvae.settings.registry import SECTIONS
-from mdvae.store import rundir
+from mdvae.store import opening, rundir
 from mdvae.store.loading import load_run
 from mdvae.store.rundir import Row
 
@@ -155,9 +155,15 @@ def _free_file(folder: Path, others: Sequence[str], heading: str) -> Path:
     name = "comparison-with-" + "-and-".join([*others[:NAMED], *more])
     for end in itertools.chain([""], (f"-{i}" for i in itertools.count(2))):
         file = folder / f"{name}{end}.md"
-        if not file.exists() or file.read_bytes().startswith(f"{heading}\n".encode()):
+        if not opening.is_there(file) or _is_headed(file, heading):
             return file
     raise AssertionError("numbers do not end")
+
+
+def _is_headed(file: Path, heading: str) -> bool:
+    with opening.reading(file) as opened:
+        start = f"{heading}\n".encode()
+        return opened.read(len(start)) == start
 
 
 def write_comparison(paths: Sequence[Path]) -> None:

@@ -1,6 +1,6 @@
 """What sections on distances of samples share: columns, sentences, axes, and a figure by cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,15 +45,23 @@ def source_columns(sources: Sequence[str]) -> list[Column]:
     return [plain("measure", lambda row: measure_text(row["measure"])), *map(value, sources)]
 
 
-def missing_lines(view: View, file: str, what: str) -> list[str]:
+def missing_lines(
+    view: View,
+    rows: Sequence[Row],
+    what: str,
+    applies: Callable[[Cell], bool] = lambda cell: True,
+) -> list[str]:
     """How to get what is not measured yet, if anything is.
 
     Args:
-        file: that has rows of each run that was measured.
+        rows: of each run that was measured.
         what: is not, where nothing is.
+        applies: whether runs of a cell are measured at all.
     """
+    of = {cell.name for cell in view.run.cells if applies(cell)}
     sound = {(r["cell"], r["seed"]) for r in view.run.results if r["status"] == "ok"}
-    done = {(r["cell"], r["seed"]) for r in read_csv(view.run.path / file)}
+    sound = {key for key in sound if key[0] in of}
+    done = {(r["cell"], r["seed"]) for r in rows}
     left = len(sound - done)
     if not left:
         return []

@@ -7,9 +7,11 @@ import numpy as np
 from mdvae.analysis.jacobian import codes
 from mdvae.reports.base import View
 from mdvae.settings.grid import Cell
-from mdvae.settings.registry import METHODS
+from mdvae.settings.registry import DATA, METHODS
 from mdvae.store.models import Model
 
+# What data call parts that a condition tells one-hot.
+CLASS = "class"
 # Cells of which images are shown.
 CELLS = 4
 # Evaluation images that models are applied to: the same number everywhere, for most of the time
@@ -43,6 +45,22 @@ class Directions(NamedTuple):
 def is_of_images(cell: Cell) -> bool:
     """Whether samples are images, [height, width, channels]."""
     return len(cell.sizes.shape) == 3
+
+
+def has_classes(cell: Cell) -> bool:
+    """Whether the conditions of a cell's data are classes, one-hot."""
+    return DATA.find(cell.data.kind).part_name == CLASS
+
+
+def places_shown(cell: Cell, conditions: np.ndarray | None, n: int, most: int) -> np.ndarray:
+    """Places of the samples that are shown of n: at most so many, of each class alike if there are.
+
+    Args:
+        conditions: of the data, [n, c]; None where there are none.
+    """
+    if conditions is None or not has_classes(cell):
+        return np.arange(min(n, most))
+    return balanced(conditions.argmax(axis=1), most)
 
 
 def saved_seed(view: View, cell: Cell) -> int | None:

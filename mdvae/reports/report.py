@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
 from mdvae.analysis import theory
 from mdvae.analysis.dims import PRIOR_LEVEL
@@ -22,10 +23,11 @@ from mdvae.reports.plotting import STYLE
 from mdvae.reports.tables import Table, latex_table, markdown_table
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import FOUND, fields_of
-from mdvae.settings.grid import Cell, format_axis, make_cells, make_groups
+from mdvae.settings.grid import Cell, format_axis
 from mdvae.settings.registry import DATA
-from mdvae.store import rundir
+from mdvae.store import opening, rundir
 from mdvae.store.loading import LoadedRun, load_run
+from mdvae.store.slices import DONE
 
 RATES, PART_SUMMARY = "rates.csv", "part_summary.csv"
 
@@ -49,6 +51,13 @@ GAMMA_NOTES = {
   evaluated with a running mean of its log""",
 }
 FULL_NOTE = "- \\* r = d: there is no manifold of lower dimension, Theorem 1 does not apply."
+
+
+def _way_of_gamma(cell: Cell) -> str | None:
+    """How gamma is learned; None where there is none."""
+    if cell.value("likelihood") == "gaussian":
+        return CLOSED
+    return cell.value("gamma")
 
 
 def _told(value: Any) -> str:
@@ -123,7 +132,7 @@ def _notes(view: View) -> str:
     if any(row.get("r_hat_slope") is not None for row in view.run.results):
         notes.append(SLOPE_NOTE)
     learned = [cell for cell in view.run.cells if cell.value("log_gamma") is None]
-    ways = dict.fromkeys(cell.value("gamma") for cell in learned)
+    ways = dict.fromkeys(_way_of_gamma(cell) for cell in learned)
     learning = [GAMMA_NOTES[way] for way in ways if way in GAMMA_NOTES]
     if learning:
         notes.append(f"- γ: {'; or '.join(learning)}.")
@@ -138,13 +147,17 @@ def _table_text(table: Table) -> str:
 
 
 def _draw(sections: Sequence[Section], view: View, folder: Path) -> list[Picture]:
-    folder.mkdir(exist_ok=True)
+    opening.make_folder(folder, folder.parent)
     with mpl.rc_context(STYLE):
         pictures = [picture for section in sections for picture in section.pictures(view)]
         for picture in pictures:
-            with rundir.writing(folder / picture.file):
-                picture.figure.savefig(folder / picture.file)
+            _save(picture.figure, folder / picture.file)
     return pictures
+
+
+def _save(figure: Figure, file: Path) -> None:
+    with opening.replacing(file) as opened:
+        figure.savefig(opened, format=file.suffix[1:])
 
 
 def write_report(path: Path, cell: str | None = None) -> None:
@@ -198,17 +211,14 @@ def analyse_again(path: Path, config: SweepConfig, devices: Sequence[Device]) ->
     Raises:
         ConfigError: where there are no checkpoints.
     """
-    groups = make_groups(make_cells(config), config.group_by)
     manifest = rundir.read_manifest(path)
-    jobs = make_jobs(config, groups, devices, manifest.get("n_slices"))
-    entries = manifest.get("slices", [])
-    pairs = zip(jobs, entries, strict=False)
-    done = [(job, entry["step"]) for job, entry in pairs if entry["status"] == "done"]
+    jobs = make_jobs(config, devices, manifest) if manifest.get("slices") else []
+    done = [job for job in jobs if job.entry["status"] == DONE]
     # All of them first: where one cannot be read, nothing is written.
-    evaluations = [evaluate_again(job, path, step) for job, step in done]
+    evaluations = [evaluate_again(job, path) for job in done]
     if processes.is_first():
-        for (job, step), evaluation in zip(done, evaluations, strict=True):
-            save_results(path, job.runs, evaluation, dataclasses.replace(config, steps=step))
+        for job, (evaluation, taken) in zip(done, evaluations, strict=True):
+            save_results(path, job.runs, evaluation, config, taken)
         rundir.write_analysis(path, config)
 
 

@@ -1,5 +1,6 @@
 """The axes of a grid: which there are, in what order, and what values they may have."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,10 +16,11 @@ from mdvae.settings.fields import (
     check,
     fields_of,
     plain,
+    shown,
     unknown,
 )
 from mdvae.settings.registry import SECTIONS, Registry
-from mdvae.settings.sweep import LEADING, Axes, SweepConfig
+from mdvae.settings.sweep import LEADING, MOST_RUNS, Axes, SweepConfig
 
 # Axes that are no fields of a section: the kind of one, and the one top field that may vary.
 _KIND = Field("kind", "", TEXT, STATIC, required=False, decides=True)
@@ -85,7 +87,7 @@ def _check_shared(section: str, own: Section, kinds: Iterable[str]) -> None:
         value = getattr(own, name)
         if value not in (None, field.default) and not any(name in other for other in others):
             raise ConfigError(
-                f"{section}.{name}: {value!r} has no effect with any kind of the axis"
+                f"{section}.{name}: {shown(value)} has no effect with any kind of the axis"
                 f" grid.{section}; leave it out"
             )
 
@@ -111,9 +113,13 @@ def _axes(path: str, axes: Mapping[str, Any], sections: Mapping[str, Section]) -
             check(f"{path}.{name}", known[name].field, value)
             for value in _values(f"{path}.{name}", given)
         )
-        if any(value in values[:i] for i, value in enumerate(values)):
-            raise ConfigError(f"{path}.{name}: {values!r} repeats a value; each may stand once")
+        if len(set(values)) < len(values):
+            raise ConfigError(
+                f"{path}.{name}: {shown(values)} repeats a value; each may stand once"
+            )
         checked[name] = values
+    if math.prod(map(len, checked.values())) > MOST_RUNS:
+        raise ConfigError(f"{path}: has more than {MOST_RUNS:,} cells; give axes fewer values")
     for name, axis in known.items():
         given = name in checked or getattr(sections.get(axis.section), name, None) is not None
         if axis.field.required and not given:
@@ -140,7 +146,9 @@ def _no_axis(
 
 def check_grid(grid: Any, sections: Mapping[str, Section]) -> dict[str, Axes]:
     if not isinstance(grid, Mapping):
-        raise ConfigError(f"grid: {grid!r} is not usable; it must map axes to tuples of values")
+        raise ConfigError(
+            f"grid: {shown(grid)} is not usable; it must map axes to tuples of values"
+        )
     # An axis that is None, or a named grid, is not there.
     grid = {name: values for name, values in grid.items() if values is not None}
     named = bool(grid) and all(isinstance(axes, Mapping) for axes in grid.values())

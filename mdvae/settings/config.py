@@ -6,16 +6,26 @@ A config file returns an `ml_collections.ConfigDict` (usually `default_config()`
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from mdvae.settings.axes import check_grid, of_kind
-from mdvae.settings.fields import ConfigError, Section, check, fields_of, plain, unknown
+from mdvae.settings.fields import (
+    MOST,
+    ConfigError,
+    Section,
+    check,
+    fields_of,
+    plain,
+    shown,
+    unknown,
+)
 from mdvae.settings.protocols import NO_SCALE, OWN_PROTOCOL, apply_protocol, apply_scale
 from mdvae.settings.registry import DATA, SECTIONS, Registry
-from mdvae.settings.sweep import FORMAT, OWN_FOLDERS, Axes, SweepConfig
+from mdvae.settings.sweep import FORMAT, MOST_RUNS, OWN_FOLDERS, Axes, SweepConfig
 
 
 class Draft(ConfigDict):
@@ -77,7 +87,7 @@ def _section(registry: Registry, given: Any) -> Section:
     """
     section = registry.section
     if not isinstance(given, Mapping):
-        raise ConfigError(f"{section}: {given!r} is not usable; it must map fields to values")
+        raise ConfigError(f"{section}: {shown(given)} is not usable; it must map fields to values")
     name = registry.default if given.get("kind") is None else given["kind"]
     settings = registry.find(name).settings
     known = fields_of(settings)
@@ -90,8 +100,8 @@ def _section(registry: Registry, given: Any) -> Section:
             raise unknown(f"{section}.", field, known)
         if plain(value) not in defaults:
             raise ConfigError(
-                f"{section}.{field}: {value!r} has no effect with {section}.kind {name!r}; leave it"
-                " out"
+                f"{section}.{field}: {shown(value)} has no effect with {section}.kind {name!r};"
+                " leave it out"
             )
     values = {}
     for field in known.values():
@@ -150,8 +160,16 @@ def resolve(config: ConfigDict | Mapping[str, Any], overrides: Collection[str] =
     }
     axed = {name: section for name, section in sections.items() if name != "analysis"}
     grids = check_grid(values.get("grid", {}), axed)
+    n_cells = sum(math.prod(map(len, axes.values())) for axes in grids.values())
+    if n_cells * top["seeds"] > MOST_RUNS:
+        raise ConfigError(
+            f"seeds: {top['seeds']} of {n_cells} cells are too many; the product must be"
+            f" {MOST_RUNS} or less"
+        )
     if top["epochs"]:
         top["steps"] = _steps_of(top, sections["data"], grids)
+        if top["steps"] > MOST:
+            raise ConfigError(f"epochs: {top['epochs']} are {top['steps']} steps; give fewer")
     for path in overrides:
         section, _, leaf = path.rpartition(".")
         axis = section if leaf == "kind" else leaf
@@ -169,16 +187,16 @@ def resolve(config: ConfigDict | Mapping[str, Any], overrides: Collection[str] =
 def _stages(given: Any) -> dict[str, Any]:
     """What stages have other than the defaults, as plain values; see `stages.plan`."""
     if not isinstance(given, Mapping):
-        raise ConfigError(f"stages: {given!r} is not usable; it must map names to changes")
+        raise ConfigError(f"stages: {shown(given)} is not usable; it must map names to changes")
     for name, changes in given.items():
         if not (isinstance(name, str) and name.isidentifier()) or name in OWN_FOLDERS:
             raise ConfigError(
-                f"stages: {name!r} is not usable as a name; it must be a word, and none of"
+                f"stages: {shown(name)} is not usable as a name; it must be a word, and none of"
                 f" {', '.join(OWN_FOLDERS)}"
             )
         if not isinstance(changes, Mapping):
             raise ConfigError(
-                f"stages.{name}: {changes!r} is not usable; it must map fields to values"
+                f"stages.{name}: {shown(changes)} is not usable; it must map fields to values"
             )
     return _plain_tree(given)
 

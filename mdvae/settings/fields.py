@@ -44,6 +44,8 @@ class Field(NamedTuple):
             which nobody sets, see `found`.
         required: whether a value must be given, here or as an axis of the grid.
         decides: whether it decides the numbers of a run.
+        paced_but: the value at which a run is the same, step by step, however many steps there are
+            in all; None where it is so at every value.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Field(NamedTuple):
     role: str
     required: bool
     decides: bool
+    paced_but: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,20 +77,33 @@ class Section:
 
 
 def _declare(
-    default: Any, rule: Rule, role: str, required: bool = False, decides: bool = True
+    default: Any,
+    rule: Rule,
+    role: str,
+    required: bool = False,
+    decides: bool = True,
+    paced_but: Any = None,
 ) -> Any:
     metadata = {"rule": rule, "role": role, "required": required, "decides": decides}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata={**metadata, "paced_but": paced_but})
 
 
-def number(default: Any, rule: Rule) -> Any:
-    """Declares a number that may differ between the runs of one program."""
-    return _declare(default, rule, NUMBER)
+def number(default: Any, rule: Rule, paced_but: Any = None) -> Any:
+    """Declares a number that may differ between the runs of one program.
+
+    Args:
+        paced_but: see `Field`.
+    """
+    return _declare(default, rule, NUMBER, paced_but=paced_but)
 
 
-def static(default: Any, rule: Rule) -> Any:
-    """Declares a choice whose every value makes a program of its own."""
-    return _declare(default, rule, STATIC)
+def static(default: Any, rule: Rule, paced_but: Any = None) -> Any:
+    """Declares a choice whose every value makes a program of its own.
+
+    Args:
+        paced_but: see `Field`.
+    """
+    return _declare(default, rule, STATIC, paced_but=paced_but)
 
 
 def fixed(default: Any, rule: Rule, decides: bool = True) -> Any:
@@ -154,9 +170,22 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+# Of a value in a message.
+LONGEST_SHOWN = 200
+
+
 def unusable(path: str, value: Any, right: str) -> ConfigError:
     """The error for a value that cannot be used; `right` says what it must be."""
-    return ConfigError(f"{path}: {' '.join(repr(value).split())} is not usable; it must be {right}")
+    return ConfigError(f"{path}: {shown(value)} is not usable; it must be {right}")
+
+
+def shown(value: Any) -> str:
+    """A value for a message: on one line, and not longer than somebody reads."""
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # of a number of thousands of digits
+        return f"a {type(value).__name__} that is too long to show"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]} ..."
 
 
 def check(path: str, field: Field, value: Any) -> Any:
@@ -172,7 +201,9 @@ def check(path: str, field: Field, value: Any) -> Any:
     for each in (value, _whole(value)):
         if field.rule.accepts(each):
             return float(each) if field.rule.type is float and each is not None else each
-    raise unusable(path, value, field.rule.words)
+    is_large = field.rule.type is int and is_whole(value) and value > MOST
+    is_said = "at most" in field.rule.words
+    raise unusable(path, value, field.rule.words + f", {MOST} at most" * (is_large and not is_said))
 
 
 def unknown(path: str, name: str, known: Iterable[str]) -> ConfigError:
@@ -195,10 +226,15 @@ def is_number(value: Any) -> bool:
     return whole or (isinstance(value, float) and math.isfinite(value))
 
 
-def whole(least: int) -> Rule:
-    """A whole number from `least` on."""
+# Of counts, which JAX keeps in 32 bits; and of layers and the like, each of which is traced.
+MOST, MOST_TRACED = 2**31 - 1, 100
+
+
+def whole(least: int, most: int = MOST) -> Rule:
+    """A whole number from `least` to `most`; who is told of no other bound knows this one."""
     words = f"a whole number, {least} or more"
-    return Rule(lambda v: is_whole(v) and v >= least, words, int)
+    words += "" if most == MOST else f", {most} at most"
+    return Rule(lambda v: is_whole(v) and least <= v <= most, words, int)
 
 
 def one_of(names: Collection[str]) -> Rule:
@@ -228,8 +264,13 @@ BETWEEN = Rule(lambda v: is_number(v) and 0 < v < 1, "a fraction between 0 and 1
 
 def widths(words: str) -> Rule:
     """A tuple of widths of layers, of 1 or more each; it may be empty."""
+    width = whole(1)
 
     def accepts(value: Any) -> bool:
-        return isinstance(value, tuple) and all(is_whole(width) and width >= 1 for width in value)
+        return (
+            isinstance(value, tuple)
+            and len(value) <= MOST_TRACED
+            and all(map(width.accepts, value))
+        )
 
-    return Rule(accepts, words, tuple)
+    return Rule(accepts, f"{words}, of {MOST_TRACED} at most", tuple)

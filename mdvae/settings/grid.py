@@ -26,12 +26,24 @@ class Part(NamedTuple):
         dimension: of the manifold that its samples lie on; None where that is not known.
         told: how many of these dimensions the condition tells.
         noise: standard deviation of noise off the manifold.
+        share: of all samples, where parts are not as frequent as each other.
     """
 
     value: int = 0
     dimension: int | None = None
     told: int = 0
     noise: float = 0.0
+    share: float | None = None
+
+
+def shares_of(parts: Sequence[Part]) -> list[float]:
+    """Of all samples, the share that each of some parts has; all the same where none is said."""
+    return [1.0 / len(parts) if part.share is None else part.share for part in parts]
+
+
+def weights_of(parts: Sequence[Part]) -> list[float] | None:
+    """`shares_of` as weights of a mean; None where parts are as frequent as each other."""
+    return shares_of(parts) if any(part.share is not None for part in parts) else None
 
 
 class Sizes(NamedTuple):

@@ -13,7 +13,7 @@ import importlib
 import pkgutil
 from typing import Any
 
-from mdvae.settings.fields import ConfigError
+from mdvae.settings.fields import ConfigError, shown
 
 
 class Registry:
@@ -49,11 +49,12 @@ class Registry:
         if module:
             try:
                 importlib.import_module(module)
-            except (ImportError, TypeError, ValueError) as error:
-                raise ConfigError(f"{path}: {name!r} cannot be imported ({error})") from error
+            except Exception as error:  # it is the user's own code
+                why = " ".join(str(error).split())
+                raise ConfigError(f"{path}: {shown(name)} cannot be imported ({why})") from error
         if plain not in self._kinds:
             raise ConfigError(
-                f"{path}: {name!r} is not usable; it must be one of {', '.join(known)},"
+                f"{path}: {shown(name)} is not usable; it must be one of {', '.join(known)},"
                 " or module:name"
             )
         return self._kinds[plain]

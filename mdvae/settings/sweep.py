@@ -16,9 +16,20 @@ LEADING = ("kappa", "d", "r")
 # Folders that a run directory has already.
 OWN_FOLDERS = ("checkpoints", "figures")
 
+# Trainings of a sweep; each is an object for each of them, before anything is trained.
+MOST_RUNS = 100_000
+
 Axes = dict[str, tuple[Any, ...]]
 
-_NAME = Rule(lambda v: isinstance(v, str) and v != "" and "/" not in v, "a name without '/'", str)
+
+def _is_name(value: Any) -> bool:
+    """Whether a value is a text that may stand for a folder."""
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or value in (".", ".."):
+        return False
+    return "/" not in value and value.isprintable()
+
+
+_NAME = Rule(_is_name, "a name without '/' and line breaks, of 200 letters at most", str)
 _SEED = Rule(
     lambda v: fields.is_whole(v) and 0 <= v < 2**31, "a whole number from 0 to 2147483647", int
 )
@@ -41,6 +52,8 @@ class SweepConfig:
             of them; 0 where steps says how many.
         log_every, save_every: steps between lines of metrics, and between checkpoints.
         keep_checkpoints: how many of the newest are kept.
+        restarts: how often a run that diverges is started again, from its last sound checkpoint
+            and with a lower learning rate.
         eval_every: steps between lines of metrics that have scores on held-out samples too, a
             multiple of log_every; 0 for none.
         memory_gib: what one device may use; 0 asks the device.
@@ -55,7 +68,7 @@ class SweepConfig:
     protocol: str = fixed(OWN_PROTOCOL, fields.TEXT, decides=False)
     scale: str = fixed(NO_SCALE, fields.TEXT, decides=False)
     grids: dict[str, Axes] = dataclasses.field(default_factory=dict)
-    seeds: int = fixed(5, fields.whole(1))
+    seeds: int = fixed(5, fields.whole(1, MOST_RUNS))
     seed: int = fixed(0, _SEED)
     steps: int = fixed(50_000, fields.whole(1))
     epochs: int = fixed(0, fields.whole(0))
@@ -63,6 +76,7 @@ class SweepConfig:
     log_every: int = fixed(500, fields.whole(1), decides=False)
     save_every: int = fixed(5_000, fields.whole(1), decides=False)
     keep_checkpoints: int = fixed(3, fields.whole(1), decides=False)
+    restarts: int = fixed(0, fields.whole(0), decides=False)
     # It decides no run, but what a line of metrics holds: lines of one directory must agree in it.
     eval_every: int = fixed(0, fields.whole(0))
     memory_gib: float = fixed(0.0, _GIB, decides=False)

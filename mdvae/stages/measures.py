@@ -26,6 +26,7 @@ from mdvae.analysis.measuring import (
     rows_of_run,
 )
 from mdvae.settings.grid import Cell
+from mdvae.settings.registry import ANALYSES
 from mdvae.stages.pipeline import Stages, load_stages
 from mdvae.stages.plan import LATENTS
 from mdvae.store.rundir import Row, read_config
@@ -128,9 +129,10 @@ def measure(path: Path) -> None:
 
 
 def measure_samples(path: Path) -> None:
-    """Measures what is missing of a finished sweep, if its samples are compared at all.
+    """Measures what is missing of a finished sweep.
 
-    Those of a second stage are; of another sweep where `analysis.compare` says so.
+    Samples of a second stage are compared, those of another sweep where `analysis.compare` says so;
+    and whatever its kind of analysis has to measure.
 
     Raises:
         ConfigError: see `measure` and `measure_run`.
@@ -140,3 +142,6 @@ def measure_samples(path: Path) -> None:
         measure(path)
     elif is_compared(config):
         measure_run(path)
+    own = ANALYSES.find(config.analysis.kind).measure
+    if own is not None:
+        own(path)

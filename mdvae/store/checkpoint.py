@@ -5,28 +5,47 @@ import logging
 import os
 import re
 import shutil
+import sys
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
 from mdvae.data.base import PyTree
-from mdvae.store import digests
+from mdvae.store import claims, digests, opening
 
 # What a checkpoint consists of: what a model is applied with, and what only training needs. Each is
 # read without the other.
 MODEL, TRAINING = "model", "training"
 ITEMS = (MODEL, TRAINING)
-# And, of checkpoints that are not of an older version, a digest of each row of both.
+# And, of checkpoints that are not of an older version, digests of the rows of both, by the step.
 DIGESTS = "digests"
 
 # Orbax warns on every opening for reading that it was opened for reading, and that items which are
 # not asked for are there; and it logs the trace of an error that it raises as well.
 _NOISE = re.compile(r"read[_ ]only|could not be restored|run\(\) raised an exception")
 logging.getLogger("absl").addFilter(lambda record: not _NOISE.search(record.getMessage()))
+
+
+@cache
+def _silence_late_reads() -> None:
+    """Has nothing said of reads that end after the first of them has failed, and nobody waits.
+
+    Orbax reads arrays at once and closes what its threads report to where one cannot be read; that
+    error is raised, and the others would be printed at any time.
+    """
+    known = sys.unraisablehook
+
+    def hook(said: Any) -> None:
+        if str(said.exc_value) != "Event loop is closed":
+            known(said)
+
+    sys.unraisablehook = hook
 
 
 class DamagedError(RuntimeError):
@@ -97,7 +116,9 @@ def save(
     Raises:
         OSError: where it cannot be written, with the folder of the step; others are whole.
     """
-    found = {name: digests.of_item(item, names) for name, item in items.items()}
+    _check_place(directory)
+    _remove_unfinished(directory)
+    found = {str(step): {name: digests.of_item(item, names) for name, item in items.items()}}
     saved = {name: ocp.args.StandardSave(item) for name, item in {**items, DIGESTS: found}.items()}
     try:
         with _manager(directory, saved, create=True, keep=keep) as manager:
@@ -106,12 +127,28 @@ def save(
         number = _error_number(error)
         if number is None:
             raise
-        # What there is of it takes up room, and no later save would remove it. Where there are
-        # other processes they may be writing there.
-        if jax.process_count() == 1:
-            for part in directory.glob(f"{step}.orbax-checkpoint-tmp*"):
-                shutil.rmtree(part, ignore_errors=True)
+        _remove_unfinished(directory)
         raise OSError(number, os.strerror(number), str(directory / str(step))) from error
+
+
+# Orbax's threads may go on writing for a moment after one of them has failed.
+_TRIES, _PAUSE_SECONDS = 40, 0.05
+
+
+def _remove_unfinished(directory: Path) -> None:
+    """Removes what saves that failed, or were killed, have left; it takes up room.
+
+    Not where there are other processes, which may be writing there.
+    """
+    if jax.process_count() > 1:
+        return
+    for _ in range(_TRIES):
+        left = list(directory.glob("*.orbax-checkpoint-tmp*"))
+        if not left:
+            return
+        for part in left:
+            shutil.rmtree(part, ignore_errors=True)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _error_number(error: BaseException) -> int | None:
@@ -139,6 +176,8 @@ def _restore_step(
     metadata = manager.item_metadata(step)
     # All leaves of a stacked state have one row per slot.
     n_rows = jax.tree.leaves(metadata[next(iter(templates))])[0].shape[0]
+    if n_rows > len(jax.tree.leaves(templates)[0]) + claims.MOST_ROWS_MORE:
+        raise _AlteredError
 
     def whole(leaf: np.ndarray) -> np.ndarray:
         return np.zeros((n_rows, *leaf.shape[1:]), leaf.dtype)
@@ -148,7 +187,10 @@ def _restore_step(
     if known is None and DIGESTS in (manager.metadata(step).item_handlers or ()):
         raise _AlteredError
     if known is not None:
-        wanted[DIGESTS] = {name: np.zeros((n_rows, digests.SIZE), np.uint8) for name in known}
+        rows = np.zeros((n_rows, digests.SIZE), np.uint8)
+        wanted[DIGESTS] = jax.tree.map(lambda _: rows, known)
+    if not claims.are_wanted(metadata, wanted, Path(manager.directory) / str(step)):
+        raise _AlteredError
     arguments = {name: ocp.args.StandardRestore(item) for name, item in wanted.items()}
     restored = manager.restore(step, args=ocp.args.Composite(**arguments))
     items = {
@@ -157,18 +199,31 @@ def _restore_step(
         )
         for name, template in templates.items()
     }
-    for name, item in items.items():
-        if known is not None and not digests.same(item, names, restored[DIGESTS][name]):
+    if known is not None:
+        # An older version has them without a step.
+        told = restored[DIGESTS]
+        told = told if told.keys() <= set(ITEMS) else told.get(str(step), {})
+        if not all(
+            name in told and digests.same(item, names, told[name]) for name, item in items.items()
+        ):
             raise _AlteredError
     return items
 
 
-def _read_steps(
+def _check_place(directory: Path) -> None:
+    """Refuses links to outside of the run directory, in which slices are two folders down."""
+    opening.check_tree(directory, directory.parents[1])
+    claims.check_nesting(directory)
+
+
+def read_steps(
     directory: Path, templates: Mapping[str, PyTree], names: Sequence[str]
 ) -> Iterator[tuple[int, dict[str, PyTree] | None]]:
     """The steps that there are, the newest first, and their items, or None of what is damaged."""
+    _check_place(directory)
     if not directory.is_dir():
         return
+    _silence_late_reads()
     with _manager(directory, (*templates, DIGESTS), create=False) as manager:
         for step in sorted(manager.all_steps(), reverse=True):
             try:
@@ -194,7 +249,7 @@ def restore(
         DamagedError: where something was saved and none of it is whole.
     """
     skipped = []
-    for step, items in _read_steps(directory, templates, names):
+    for step, items in read_steps(directory, templates, names):
         if items is not None:
             return Restored(step, items, tuple(skipped))
         skipped.append(step)  # the one before it may be whole
@@ -210,7 +265,7 @@ def whole_steps(
     directory: Path, templates: Mapping[str, PyTree], names: Sequence[str] = ()
 ) -> dict[int, bool]:
     """Whether each checkpoint is whole, oldest first; see `restore`."""
-    found = [(step, items is not None) for step, items in _read_steps(directory, templates, names)]
+    found = [(step, items is not None) for step, items in read_steps(directory, templates, names)]
     return dict(reversed(found))
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from mdvae.data.base import PyTree
 from mdvae.methods.base import make_method
 from mdvae.methods.padding import padded_shapes, true_shapes, unpad_like
-from mdvae.settings.grid import Cell, Group, make_cells, make_groups
-from mdvae.store import checkpoint, rundir
+from mdvae.settings.grid import Cell, Group, make_cells
+from mdvae.store import checkpoint, rundir, slices
 from mdvae.store.frames import NAMES, frame_of
 from mdvae.store.models import Model
 from mdvae.store.samples import batch_of, stretches_of
@@ -86,7 +86,7 @@ class LoadedRun:
 
     @cached_property
     def _groups(self) -> tuple[Group, ...]:
-        return make_groups(self.cells, self.config.group_by)
+        return slices.groups_of(self.config, self.manifest)
 
     @cached_property
     def _where(self) -> dict[tuple[str, int], tuple[int, int, int]]:
@@ -139,8 +139,8 @@ class LoadedRun:
         for cell in self.cells:
             if name in (cell, cell.name):
                 return cell
-        names = ", ".join(cell.name for cell in self.cells)
         shown = name.name if isinstance(name, Cell) else name
+        names = ", ".join(cell.name for cell in self.cells)
         raise KeyError(f"cell {shown!r}: not in this run; cells: {names}")
 
     def _seed(self, seed: int) -> int:

@@ -4,7 +4,9 @@ import jax
 import numpy as np
 
 from mdvae.data.keys import purpose_key
+from mdvae.methods.base import networks_of
 from mdvae.networks.base import Full, depends_on_others
+from mdvae.settings.registry import DATA
 from mdvae.store.models import Model
 from mdvae.store.programs import PIECE
 
@@ -17,6 +19,17 @@ def _noise(shape: tuple[int, ...], seed: int, draw: int) -> np.ndarray:
 def draw_latents(mean: np.ndarray, sd: np.ndarray, seed: int, draw: int) -> np.ndarray:
     """z ~ q(z | x) for each sample, [n, kappa]; another `draw` gives other z."""
     return mean + sd * _noise(mean.shape, seed, draw)
+
+
+def prior_of(model: Model, c: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean and log variance of p(z | c) of each row of c [n, c], [n, kappa]; None of N(0, I)."""
+    networks = networks_of(model.cell)
+    if networks.prior is None:
+        return None
+    axis = DATA.find(model.cell.data.kind).sample_axis
+    batch = {"c": np.moveaxis(np.asarray(c, np.float32), 0, axis)}
+    prior = jax.jit(networks.prior)(model.params, batch)
+    return np.asarray(prior.mean).T, np.asarray(prior.logvar).T
 
 
 def draw_posterior(

@@ -1,60 +1,44 @@
 """A run directory: what its files are, how they are written and read."""
 
-import contextlib
 import csv
 import dataclasses
+import functools
 import hashlib
 import io
 import json
 import math
-import os
-import re
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system
-    fcntl = None
-
+from mdvae.data.files import stamp
 from mdvae.settings.config import SweepConfig, differences, from_json
-from mdvae.settings.fields import ConfigError
-from mdvae.settings.grid import format_axis
+from mdvae.settings.fields import ConfigError, shown
+from mdvae.settings.grid import format_axis, make_cells
+from mdvae.settings.growth import obstacles
 from mdvae.settings.registry import SECTIONS
-
-Row = dict[str, Any]
+from mdvae.store import opening, records
+from mdvae.store.kinds import check_kinds
+from mdvae.store.lock import LOCK
+from mdvae.store.records import COLUMNS, Row, check_manifest, parse_json
 
 ID = "id"
 CONFIG, MANIFEST, METRICS = "config.json", "manifest.json", "metrics.jsonl"
 RESULTS, SUMMARY = "results.csv", "summary.csv"
 SPECTRA, BLOCKS = "spectra.csv", "blocks.csv"
 PARTS, SAMPLE_COUNTS, RESOLVABLE = "parts.csv", "counts.csv", "resolvable.csv"
-CHECKPOINTS, FIGURES, LOCK = "checkpoints", "figures", ".lock"
+CHECKPOINTS, FIGURES = "checkpoints", "figures"
 # Before the names of scores on held-out samples, in a line of metrics.
 HELD_OUT = "eval_"
 
 
 def write_atomic(path: Path, text: str) -> None:
     """Replaces a file whole: a reader, or a crash, sees the old text or the new."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with writing(path), open(temporary, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Names the file in errors of writing, which a disk that is full leaves out."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with opening.replacing(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 def format_value(value: Any) -> str:
@@ -76,26 +60,28 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_atomic(path, text.getvalue())
 
 
-def parse_value(text: str) -> Any:
-    """The inverse of `format_value` for numbers and names; an empty field is None."""
-    if text == "":
-        return None
-    if re.fullmatch(r"[+-]?\d+", text):
-        return int(text)
-    # What Python takes for a float is wider: "1_000", "infinity" and " 1" are names.
-    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan", text):
-        return float(text)
-    return text
+@functools.lru_cache(maxsize=4)
+def _runs_of(path: Path, changed: tuple[int, int]) -> tuple[frozenset[str], range]:
+    """The names of the cells of a run directory, and its seeds; anew where its config changed."""
+    config = read_config(path)
+    names = frozenset(cell.name for cell in make_cells(config))
+    return names, range(config.seed, config.seed + config.seeds)
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Rows of a CSV file as dicts, numbers parsed."""
-    if not path.is_file():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return [
-            {name: parse_value(text) for name, text in row.items()} for row in csv.DictReader(file)
-        ]
+    """Rows of a CSV file as dicts, numbers parsed; none where there is no file.
+
+    Raises:
+        ConfigError: where it cannot be read, or has not what files of its name have.
+    """
+    rows, config = records.read_csv(path), path.parent / CONFIG
+    if path.name in COLUMNS and rows and opening.is_there(config):
+        names, seeds = _runs_of(path.parent, stamp(config))
+        for row in rows:
+            if row["cell"] not in names or row["seed"] not in seeds:
+                told = f"cell {shown(row['cell'])}, seed {row['seed']}"
+                raise ConfigError(f"{path}: {told}: is of no run of {CONFIG}; restore it")
+    return rows
 
 
 def read_arrays(path: Path, columns: Sequence[str]) -> dict[tuple[str, int], np.ndarray]:
@@ -125,22 +111,26 @@ def read_config(path: Path) -> SweepConfig:
         ConfigError: where `path` is not a run directory.
     """
     file = path / CONFIG
-    if not file.is_file():
+    if not opening.is_there(file):
         raise ConfigError(f"{path}: not a run directory (it has no {CONFIG}); give one that has")
     try:
-        values = dict(json.loads(file.read_text(encoding="utf-8")))
+        values = dict(parse_json(file, " as a config"))
         values.pop(ID, None)
+        check_kinds(values, path)
         return from_json(values)
     except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{file}: cannot be read as a config ({error}); restore it") from error
+        named = str(error) if str(error).startswith(str(file)) else f"{file}: {error}"
+        raise ConfigError(named) from error
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{file}: cannot be read as a config ({why}); restore it") from error
 
 
 def _read_id(path: Path) -> str:
     """What tells a run directory from all others, copies of it apart; "" before it has one."""
     file = path / CONFIG
-    return json.loads(file.read_text(encoding="utf-8")).get(ID, "") if file.is_file() else ""
+    values = parse_json(file) if opening.is_there(file) else {}
+    return str(values.get(ID, "")) if isinstance(values, dict) else ""
 
 
 def write_config(path: Path, config: SweepConfig) -> None:
@@ -176,18 +166,22 @@ def make_directory(path: Path) -> None:
             raise ConfigError(
                 f"workdir: {path} holds files but no {CONFIG}; give an empty or a new folder"
             )
-        (path / LOCK).touch()
+        with opening.adding(path / LOCK, mode="ab"):
+            pass
     except OSError as error:
         raise ConfigError(
             f"workdir: {path} cannot be written ({error.strerror}); give a folder that can"
         ) from error
 
 
-def claim_directory(path: Path, config: SweepConfig) -> bool:
+def claim_directory(path: Path, config: SweepConfig, extend: bool = False) -> bool:
     """Makes a locked folder the run directory of a config, or checks that it is.
 
     Fields that decide no numbers may have changed; the new ones are written down. Those of the
     analysis are once its results are, where there are results of other ones.
+
+    Args:
+        extend: whether it may grow into another config's; see `settings.growth`.
 
     Returns:
         Whether there are results of another analysis.
@@ -196,39 +190,20 @@ def claim_directory(path: Path, config: SweepConfig) -> bool:
         ConfigError: where it holds a run of another config.
     """
     analysis = config.analysis
-    if (path / CONFIG).is_file():
+    if opening.is_there(path / CONFIG):
         old = read_config(path)
-        changes = differences(old, config)
+        changes = obstacles(old, config) if extend else differences(old, config)
         if changes:
+            can = not extend and not obstacles(old, config)
             raise ConfigError(
-                f"workdir: {path} belongs to another config ({'; '.join(changes)});"
-                " give another --workdir, or the same values"
+                f"workdir: {path} {'cannot grow' if extend else 'belongs to another config'}"
+                f" ({'; '.join(changes)}); give another --workdir, or the same values"
+                f"{', or --extend' if can else ''}"
             )
-        if (path / RESULTS).is_file():
+        if opening.is_there(path / RESULTS):
             analysis = old.analysis
     write_config(path, dataclasses.replace(config, analysis=analysis))
     return analysis != config.analysis
-
-
-@contextlib.contextmanager
-def lock_directory(path: Path) -> Iterator[None]:
-    """Holds a run directory, so that two processes never train in it at once.
-
-    Raises:
-        ConfigError: where another process holds it.
-    """
-    with open(path / LOCK, "w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError) as error:
-                raise ConfigError(
-                    f"workdir: {path} is in use by another process; wait for it, or give another"
-                ) from error
-            except OSError as error:
-                # Some network file systems have no locks.
-                print(f"warning: {path} cannot be locked ({error.strerror}); going on without")
-        yield
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -238,10 +213,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         ConfigError: where it is damaged.
     """
     file = path / MANIFEST
-    try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{file}: cannot be read ({error}); restore it") from error
+    return check_manifest(file, parse_json(file)) if opening.is_there(file) else {}
 
 
 def runs_of_slices(manifest: Mapping[str, Any]) -> dict[tuple[int, int], list[tuple[str, int]]]:
@@ -265,20 +237,14 @@ def append_metrics(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         json.dumps({k: _finite(v) if isinstance(v, float) else v for k, v in row.items()})
         for row in rows
     ]
-    with writing(path / METRICS), open(path / METRICS, "a", encoding="utf-8") as file:
+    place = path / METRICS
+    with opening.writing(place), opening.adding(place, mode="a", encoding="utf-8") as file:
         file.write("".join(line + "\n" for line in lines))
 
 
 def read_metrics(path: Path) -> list[Row]:
-    """All lines of metrics; a last line that a crash cut short is left out."""
-    file = path / METRICS
-    rows = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
+    """All lines of metrics; one that cannot be read, as a crash cut it short, is left out."""
+    return [row for row in records.read_metrics(path / METRICS) if row is not None]
 
 
 def rewind_metrics(path: Path, runs: Collection[tuple[str, int]], step: int) -> None:

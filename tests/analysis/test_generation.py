@@ -112,12 +112,12 @@ def test_codes_are_posterior_means_over_active_latents_and_all(path):
 def test_a_measured_run_is_not_measured_again(copied, capsys):
     before = {name: (copied / name).read_bytes() for name in (GENERATED, CODES)}
     assert run_sweep(SMALL, copied, *COMPARED) == 0
-    assert "generating" not in capsys.readouterr().out
+    assert "measuring" not in capsys.readouterr().out
     # One that is missing is, and it alone.
     lines = before[GENERATED].decode().splitlines(keepends=True)
     (copied / GENERATED).write_text("".join(lines[:10]))
     assert run_sweep(SMALL, copied, *COMPARED) == 0
-    assert "generating, 1 of 1: kappa4-d5-r2, seed 1" in capsys.readouterr().out
+    assert "measuring, 1 of 1: kappa4-d5-r2, seed 1" in capsys.readouterr().out
     assert {name: (copied / name).read_bytes() for name in before} == before
 
 
@@ -134,10 +134,12 @@ def test_other_settings_are_measured_again(copied, capsys):
     ratios = mdvae.load_run(copied).spectrum(CELL, 0)
     assert active["latents"] == (ratios < 0.9).sum()
     assert run_report(copied, "--generated=150") == 0
-    assert "generating, 2 of 2" in capsys.readouterr().out
+    assert "measuring, 2 of 2" in capsys.readouterr().out
     assert {row["n"] for name in (GENERATED, CODES) for row in read_csv(copied / name)} == {150}
     shutil.rmtree(copied / "checkpoints")
-    with pytest.raises(ConfigError, match=r"has no checkpoint of kappa4-d5-r2, seed 0, of which"):
+    with pytest.raises(
+        ConfigError, match=r"has no checkpoint of kappa4-d5-r2, seed 0, which is to be"
+    ):
         run_report(copied, "--generated=140")
 
 

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import tiny_dict
-from runs import quick_compilation
 
 from mdvae.analysis.jacobian import (
     best_covariance,
@@ -75,12 +74,6 @@ def image_cell(**fields):
 def images_of(n, classes=0):
     x = NOISE.uniform(size=(n, 28, 28, 1))
     return x, (np.eye(10)[np.arange(n) % 10] if classes else None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    with quick_compilation():
-        yield
 
 
 @pytest.fixture(scope="module")

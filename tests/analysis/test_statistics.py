@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mdvae.analysis.statistics import fraction_interval, mean_interval
+from mdvae.analysis.statistics import fraction_interval, mean_interval, student_factor
 
 
 def test_mean_interval_is_students():
@@ -23,6 +23,14 @@ def test_single_value_has_no_interval():
     assert interval.n == 1
     assert mean_interval([None]).n == 0
     assert all(math.isnan(value) for value in mean_interval([None])[:4])
+
+
+@pytest.mark.parametrize(("hits", "total"), [(0, 1), (1, 1), (0, 20), (69, 70), (7, 13)])
+def test_intervals_are_scipys(hits, total):
+    found, right = fraction_interval(hits, total), scipy.stats.binomtest(hits, total)
+    low, high = right.proportion_ci(0.95, method="wilson")
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
+    assert student_factor(total) == pytest.approx(scipy.stats.t.ppf(0.975, total), rel=1e-9)
 
 
 def test_wilson_interval():

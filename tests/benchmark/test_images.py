@@ -179,7 +179,7 @@ def test_torch_loop_trains_the_config():
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("quick_compilation")
+@pytest.mark.usefixtures("optimised")
 def test_small_benchmark(tmp_path, capsys):
     file = tmp_path / "images.json"
     assert bench.main(["bench", "--images", "--seconds=0.01", "--repeats=1", f"--json={file}"]) == 0

@@ -278,7 +278,7 @@ def test_own_fields_are_axes_with_rules(registered, config_file, tmp_path):
     assert run_sweep(config_file, tmp_path / "w", *flags) == 0
     run = mdvae.load_run(tmp_path / "w")
     assert len(run.cells) == 8
-    assert run.manifest["groups"] == 1
+    assert len(run.manifest["programs"]) == 1
     assert run.cells[0].name == "kappa1-d3-spread=0.5-jitter=0.1"
     assert "| spread |" in " ".join((tmp_path / "w" / "report.md").read_text().split())
     for flag, message in (

@@ -14,8 +14,6 @@ from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Part, Sizes, make_cells
 from mdvae.settings.registry import DATA
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KIND = DATA.find("random_net")
 TABLE = Table(seed=3, d=9, r=3, net_slope=0.2, net_bias=0.0)
 LAW = Law(net_width=16, net_layers=2, net_output="linear", d=9, r=3)

@@ -17,8 +17,6 @@ from mdvae.data.synthetic import (
 )
 from mdvae.engine.resolution import count_above
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(3)
 
 

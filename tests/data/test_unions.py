@@ -11,8 +11,6 @@ from mdvae.data.unions import Union
 from mdvae.settings.grid import Part, Sizes
 from mdvae.settings.registry import DATA
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KIND = DATA.find("union")
 TABLE = Table(seed=7, d=8, r=3, t=0, sigma=0.0)
 LAW = Law("identity", "authors", d=8, r=3, c=3, noisy=False)

@@ -2,7 +2,6 @@
 
 import geometry
 import numpy as np
-import pytest
 from geometry import rank
 
 from mdvae.data.base import DataSizes
@@ -10,8 +9,6 @@ from mdvae.data.manifolds import Law, Table
 from mdvae.data.varying import VaryingT
 from mdvae.settings.grid import Part, Sizes
 from mdvae.settings.registry import DATA
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 KIND = DATA.find("varying_t")
 TABLE = Table(seed=1, d=9, r=6, t=6, sigma=0.0)

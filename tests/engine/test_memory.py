@@ -1,7 +1,6 @@
 """What a device needs, against what the compiler asks for, and the slices that this makes."""
 
 import pytest
-from runs import quick_compilation
 from slices import set_up
 
 from mdvae.engine.costs import score_bytes
@@ -71,18 +70,18 @@ def test_a_longer_data_set_and_more_runs_need_more(tiny):
 
 
 @pytest.mark.parametrize("as_loop", [pytest.param(True, marks=pytest.mark.long), False])
+@pytest.mark.usefixtures("optimised")
 def test_memory_estimate_covers_what_the_compiler_asks_for(tiny, monkeypatch, as_loop):
     for module in ("ensemble", "chunks", "memory"):
         monkeypatch.setattr(f"mdvae.engine.{module}.looped", lambda group=None: as_loop)
     fields = {"n_train": 20_000, "n_eval": 5_000, "batch_size": 5_000, "hidden": (32,)}
     made = set_up(tiny(GRID, seeds=3, **fields), n_devices=1)
     trainer, (placement,) = made.trainer, made.placements
-    with quick_compilation():
-        loaded = trainer.load(placement)
+    loaded = trainer.load(placement)
     state = trainer.from_host(loaded, trainer.template(loaded))
-    # As it is compiled for a sweep: optimisation decides what is in memory at once.
+    # As it is compiled for a sweep: optimisation and fusion decide what is in memory at once.
     lowered = trainer._chunk.lower(state, loaded.data, loaded.per_run, loaded.seeds, 0, 1)
-    memory = lowered.compile().memory_analysis()
+    memory = lowered.compile({"xla_cpu_use_fusion_emitters": True}).memory_analysis()
     needed = memory.temp_size_in_bytes + memory.argument_size_in_bytes
     n_runs, n_data, n_seeds = len(placement.slots), len(loaded.data["x"]), len(loaded.seeds)
     assert (n_runs, n_data, n_seeds) == (12, 6, 3)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from runs import CONFIGS, SMALL, environment, run_sweep
+from runs import CONFIGS, SMALL, environment, run_sweep, with_devices
 
 from mdvae.engine import machine, processes
 from mdvae.settings.fields import ConfigError
@@ -88,8 +88,7 @@ def single(tmp_path_factory):
 
 @pytest.mark.long
 def test_eight_devices_equal_one(single, tmp_path):
-    flags = "--xla_force_host_platform_device_count=8"
-    finish(start(tmp_path / "run", *SIX_RUNS, "--devices=8", XLA_FLAGS=flags))
+    finish(start(tmp_path / "run", *SIX_RUNS, "--devices=8", XLA_FLAGS=with_devices(8)))
     assert_equal_results(tmp_path / "run", single)
 
 

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 from conftest import tiny_dict
-from runs import quick_compilation
 from slices import assert_same, set_up, train_all
 
 from mdvae.data.base import stack_tables
@@ -25,12 +24,6 @@ GRID = {
     "wide": {"kappa": (3,), "d": (6,), "r": (2,)},
     "narrow": {"kappa": (5,), "d": (4,), "r": (2,)},
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quickly_compiled():
-    with quick_compilation():
-        yield
 
 
 @cache

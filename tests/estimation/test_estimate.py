@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from runs import killed_at_checkpoint, quick_compilation
+from runs import killed_at_checkpoint
 
 import mdvae
 from mdvae import cli, estimate
@@ -31,7 +31,7 @@ STAGED = SMALL._replace(second=plan.Stage(3, 120, (8,)), slope=plan.Stage(2, 80,
 @pytest.fixture(scope="module", autouse=True)
 def _moments():
     jax.local_devices()
-    with mock.patch.dict(plan.EFFORTS, quick=SMALL, normal=STAGED), quick_compilation():
+    with mock.patch.dict(plan.EFFORTS, quick=SMALL, normal=STAGED):
         yield
 
 
@@ -320,6 +320,7 @@ def test_in_a_thread_that_is_not_the_main_one(folder, whole):
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("optimised")
 def test_a_planted_dimension(tmp_path, monkeypatch):
     """Four coordinates behind a layer of tanh, at the real size of the least effort."""
     monkeypatch.setitem(

@@ -5,6 +5,7 @@ import shutil
 import pytest
 from runs import CONFIGS, SMALL, copy_of, finished_run, run_report
 
+from mdvae import load_run
 from mdvae.settings.fields import ConfigError
 from mdvae.store import rundir
 
@@ -43,6 +44,7 @@ def test_a_whole_directory(small, capsys):
     assert verified(small, capsys) == (0, [], [said])
 
 
+@pytest.mark.long
 def test_stages_are_checked_too(tmp_path, capsys):
     path = copy_of(STAGED, tmp_path / "staged")
     code, wrong, said = verified(path, capsys)
@@ -60,6 +62,18 @@ def test_a_bit_of_a_checkpoint(small, capsys):
     code, wrong, said = verified(small, capsys)
     assert (code, wrong) == (1, [f"error: {small / SLICE / '60'}: is damaged, or of other runs"])
     assert said == [f"{small}: 1 checkpoints are whole, 1 things are wrong"]
+
+
+def test_metadata_that_are_nested_too_deep(small, capsys):
+    """Of any step: Orbax reads those of all."""
+    file = small / SLICE / "60" / "_CHECKPOINT_METADATA"
+    file.write_text("[" * 100_000)
+    said = f"{file}: cannot be read (too deep); restore it, or remove its folder"
+    code, wrong, _ = verified(small, capsys)
+    assert (code, wrong) == (1, [f"error: {said}"])
+    with pytest.raises(ConfigError) as refused:
+        load_run(small).params(load_run(small).cells[0], 0)
+    assert str(refused.value) == said
 
 
 def test_the_last_checkpoint_is_gone(small, capsys):
@@ -113,7 +127,7 @@ def test_the_manifest(small, capsys):
     manifest.write_text(text.replace('"runs"', '"more"'))
     code, (line,), _ = verified(small, capsys)
     assert code == 1
-    assert "manifest.json or results.csv cannot be read (KeyError('runs'))" in line
+    assert line.startswith(f"error: {manifest}: slices: is not usable; it must be a list of slices")
 
 
 def test_no_run_directory(tmp_path):

@@ -42,11 +42,7 @@ def samples_of(cell, n):
     """n samples of a cell's own data."""
     kind = DATA.find(cell.data.kind)
     law, table = kind.law([cell.data], cell.sizes), stack_tables([kind.table(cell.data, 3)])
-    # Most of the time is that of compiling.
-    make = jax.jit(
-        lambda table: kind.make(law, table, n, "train", None),
-        compiler_options={"xla_backend_optimization_level": 0},
-    )
+    make = jax.jit(lambda table: kind.make(law, table, n, "train", None))
     return make(jax.tree.map(lambda column: column[0], table))
 
 

@@ -22,7 +22,7 @@ KINDS = [("standard", False), ("standard", True), ("learned", False), ("learned"
     ("prior", "attention"),
     [pytest.param(*pair, marks=[pytest.mark.long] * (pair != KINDS[1])) for pair in KINDS],
 )
-def test_padded_equals_unpadded(tiny, quick_compilation, prior, attention):
+def test_padded_equals_unpadded(tiny, prior, attention):
     grid = {"kappa": (2, 5), "d": (4, 9), "r": (3,), "t": (0, 1, 3)}
     fields = {"model": "cvae", "prior": prior, "attention": attention}
     config = tiny(grid, steps=STEPS, hidden=(8, 6), activation="prelu", **fields)
@@ -97,7 +97,7 @@ def nelbo_of_samples(networks, model):
 
 
 @pytest.mark.parametrize("attention", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_remark_1_on_a_trained_model(tiny, quick_compilation, attention):
+def test_remark_1_on_a_trained_model(tiny, attention):
     """The same loss for every sample, and the same samples, without a learned prior."""
     grid = {"kappa": (5,), "d": (6,), "r": (3,), "t": (2,)}
     config = tiny(grid, model="cvae", prior="learned", attention=attention, hidden=(16,))
@@ -113,7 +113,7 @@ def test_remark_1_on_a_trained_model(tiny, quick_compilation, attention):
     assert np.abs(np.concatenate(learned.prior(model.state.params, model.fresh))).max() > 0.1
 
 
-def test_loss_under_a_learned_prior_is_the_closed_form(tiny, quick_compilation):
+def test_loss_under_a_learned_prior_is_the_closed_form(tiny):
     grid = {"kappa": (4,), "d": (6,), "r": (3,), "t": (2,)}
     model = trained(tiny(grid, model="cvae", prior="learned"))
     networks, found = networks_of(model.cell), model.score()

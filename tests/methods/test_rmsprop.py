@@ -21,7 +21,7 @@ def gradients():
 
 @pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
 @pytest.mark.parametrize(("decay", "eps", "scale"), [(0.9, 1e-10, 1.0), (0.5, 1e-3, 0.0)])
-def test_the_rule(quick_compilation, schedule, decay, eps, scale):
+def test_the_rule(schedule, decay, eps, scale):
     settings = RMSProp(schedule=schedule, decay=decay, eps=eps, initial_scale=scale)
     optimiser = make_rmsprop(settings, STEPS)
     rate = rate_schedule(Adam(schedule="one_cycle"), STEPS)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from mdvae.methods.optimiser import Adam, rate_schedule
+from mdvae.methods.optimiser import Adam, RMSProp, rate_schedule
 
 
 def test_a_halved_rate_is_halved_after_150_of_400_epochs_again_and_again():
@@ -19,3 +19,9 @@ def test_one_cycle_rises_to_its_peak_and_falls():
         found = [rate(step) for step in (0, 150, 300, 1_000)]
     # Halfway up, a cosine is at the mean of its ends.
     assert found == pytest.approx([1 / 25, (1 + 1 / 25) / 2, 1.0, 1 / 25 / 1e4])
+
+
+@pytest.mark.parametrize("settings", [Adam(schedule="constant"), RMSProp()])
+def test_a_constant_rate_stays_what_it_is(settings):
+    rate = rate_schedule(settings, 1_000)
+    assert [float(rate(step)) for step in (0, 1, 500, 999)] == [1.0] * 4

@@ -19,8 +19,6 @@ from mdvae.settings.config import resolve
 from mdvae.settings.grid import make_cells
 from mdvae.store.models import Model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 LENGTH, N = 3, 7
 
 

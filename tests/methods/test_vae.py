@@ -35,7 +35,7 @@ SIZES = {"kappa": (3,), "d": (6,), "r": (2,)}
         ),
     ],
 )
-def test_padded_equals_unpadded(tiny, quick_compilation, activation, output):
+def test_padded_equals_unpadded(tiny, activation, output):
     grid = {
         "learned": {"kappa": (2, 5), "d": (4, 9), "r": (2,)},
         "held": {**SIZES, "log_gamma": (-2.0,)},
@@ -49,7 +49,7 @@ def test_padded_equals_unpadded(tiny, quick_compilation, activation, output):
     assert_padded_equals_unpadded(group, chosen, STEPS)
 
 
-def test_an_initial_state_depends_on_sizes_and_programs_alone(tiny, quick_compilation):
+def test_an_initial_state_depends_on_sizes_and_programs_alone(tiny):
     """Cells of one size start from one draw, whatever their numbers; `start` sets these."""
     grid = {
         "learned": {**SIZES, "log_gamma_init": (-1.0, 2.0)},
@@ -84,7 +84,7 @@ def test_annealed_level_starts_at_log_gamma_init(tiny):
     assert all(type(value) is float for each in numbers for value in each.values())
 
 
-def test_held_log_gamma_stays_and_learned_one_moves(tiny, quick_compilation):
+def test_held_log_gamma_stays_and_learned_one_moves(tiny):
     grid = {
         "held": {**SIZES, "log_gamma": (-2.5,)},
         "learned": {**SIZES, "log_gamma_init": (-2.5,)},
@@ -104,7 +104,7 @@ def test_held_log_gamma_stays_and_learned_one_moves(tiny, quick_compilation):
     assert abs(ends[learned.name] + 2.5) > 1e-3
 
 
-def test_annealed_log_gamma_moves_to_its_level(tiny, quick_compilation):
+def test_annealed_log_gamma_moves_to_its_level(tiny):
     grid = {**SIZES, "log_gamma": (-6.0,)}
     (cell,) = make_cells(tiny(grid, anneal=0.5, steps=20))
     method = alone(cell, 20)
@@ -117,7 +117,7 @@ def test_annealed_log_gamma_moves_to_its_level(tiny, quick_compilation):
     assert float(state.params["log_gamma"]) == -6.0
 
 
-def test_kl_warmup_starts_without_the_kl(tiny, quick_compilation):
+def test_kl_warmup_starts_without_the_kl(tiny):
     """With its weight at 0 the first gradient is that of the reconstruction alone."""
     warm, plain = make_cells(tiny({**SIZES, "kl_warmup": (0.5, 0.0)}, steps=20))
     (group,) = make_groups((warm, plain))
@@ -146,7 +146,7 @@ def test_kl_warmup_starts_without_the_kl(tiny, quick_compilation):
     assert np.abs(plain_mu - 0.1 * grad).max() > 1e-4
 
 
-def test_beta_weighs_the_kl_in_the_loss_alone(tiny, quick_compilation):
+def test_beta_weighs_the_kl_in_the_loss_alone(tiny):
     """Gradients are linear in beta, composed with the warm-up; what is logged does not know it."""
     grid = {**SIZES, "beta": (1.0, 2.0, 4.0), "kl_warmup": (0.0, 0.5)}
     cells = make_cells(tiny(grid, steps=20))
@@ -173,7 +173,7 @@ def test_beta_weighs_the_kl_in_the_loss_alone(tiny, quick_compilation):
     assert one["log_gamma"] == pytest.approx(float(four["log_gamma"]), rel=1e-6)
 
 
-def test_step_is_adam_under_the_one_cycle_schedule(tiny, quick_compilation):
+def test_step_is_adam_under_the_one_cycle_schedule(tiny):
     (cell,) = make_cells(tiny(SIZES, learning_rate=0.02))
     method, networks = alone(cell, 50), networks_of(cell)
     schedule = optax.cosine_onecycle_schedule(50, 0.02, 0.3, 25.0, 1e4)
@@ -211,6 +211,7 @@ def test_step_is_adam_under_the_one_cycle_schedule(tiny, quick_compilation):
     assert int(state.step) == 50
 
 
+@pytest.mark.usefixtures("optimised")
 def test_linear_vae_reaches_probabilistic_pca(tiny):
     """The likelihood, noise level, spectrum and subspace of pPCA in closed form (Tipping, 1999).
 
@@ -260,7 +261,7 @@ def test_linear_vae_reaches_probabilistic_pca(tiny):
     assert overlap.min() > 0.999
 
 
-def test_a_diverged_model_has_no_counts(tiny, quick_compilation):
+def test_a_diverged_model_has_no_counts(tiny):
     (cell, *_) = make_cells(tiny())
     method, numbers = alone(cell, 20), numbers_of(cell)
     state, (batch,) = start_of(method, cell), batches(cell, 1)
@@ -277,7 +278,7 @@ def test_a_diverged_model_has_no_counts(tiny, quick_compilation):
     np.testing.assert_array_equal(found[:, others], np.asarray(counted)[:, others])
 
 
-def test_counts_are_those_below_the_threshold(tiny, quick_compilation):
+def test_counts_are_those_below_the_threshold(tiny):
     (cell,) = make_cells(tiny({"kappa": (5,), "d": (6,), "r": (2,)}))
     method, numbers = alone(cell, 20), numbers_of(cell)
     state, (batch,) = start_of(method, cell), batches(cell, 1)
@@ -305,7 +306,7 @@ def test_shapes_of_a_group_are_those_of_its_largest_sizes(tiny):
 
 
 @pytest.mark.parametrize("gamma", ["adam", "own_rate", "closed"])
-def test_gamma_is_learned_as_its_name_says(tiny, quick_compilation, gamma):
+def test_gamma_is_learned_as_its_name_says(tiny, gamma):
     """One step and a second: what the parameter becomes, and at which gamma the loss is."""
     rate = 5.0 if gamma == "own_rate" else 1.0
     (cell,) = make_cells(tiny(SIZES, **{"method.gamma": gamma, "method.gamma_rate": rate}))

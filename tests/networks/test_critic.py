@@ -15,11 +15,6 @@ from mdvae.networks.mlp import MLP, make
 from mdvae.settings.grid import Sizes
 
 
-@pytest.fixture(autouse=True)
-def quick(quick_compilation):
-    """These programs run once: compiling them is what takes the time."""
-
-
 def parameters(tree):
     return sum(np.prod(leaf.shape, dtype=int) for leaf in jax.tree.leaves(tree))
 

@@ -48,7 +48,6 @@ def reference(params, x):
     return h, h @ output["kernel"] + output["bias"][None]
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_classifier_is_what_it_says(params):
     x = np.random.default_rng(0).uniform(size=(3, 28, 28, 1)).astype(np.float32)
     h, scores = jax.jit(reference)(params, x)

@@ -191,7 +191,7 @@ def test_bfloat16_is_what_the_compiler_multiplies_and_float32_what_it_adds():
 def test_networks_say_whether_samples_depend_on_each_other():
     kinds = {name: NETWORKS.find(name) for name in NETWORKS.names()}
     of_images = {k: v for k, v in kinds.items() if issubclass(v.settings, ImageNetworks)}
-    assert set(of_images) == {"resnet", "infogan", "scale_blocks"}
+    assert set(of_images) == {"resnet", "infogan", "scale_blocks", "ivae_conv"}
     for name, kind in of_images.items():
         for evaluation in ("running", "batch"):
             settings = kind.settings(kind=name, evaluation=evaluation)

@@ -8,8 +8,6 @@ import pytest
 from mdvae.networks.lstm import LSTM, lstm_networks
 from mdvae.settings.grid import Sizes
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KAPPA, D, N = 3, 4, 5
 
 

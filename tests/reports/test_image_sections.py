@@ -165,7 +165,7 @@ def test_images_are_of_all_classes():
 @pytest.fixture
 def quick_figures(monkeypatch):
     """Figures are made, and their files, but nothing is rendered."""
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, file: file.write_bytes(b""))
+    monkeypatch.setattr("mdvae.reports.report._save", lambda _, file: file.write_bytes(b""))
 
 
 def images_run(path, grid, **fields):

@@ -50,7 +50,7 @@ def without_the_last_run(path):
         lines = file.read_text().splitlines(keepends=True)
         start = f"{last['cell']},{last['seed']},"
         file.write_text("".join(line for line in lines if not line.startswith(start)))
-    with mock.patch("matplotlib.figure.Figure.savefig", lambda _, file: file.write_bytes(b"")):
+    with mock.patch("mdvae.reports.report._save", lambda _, file: file.write_bytes(b"")):
         figures, text = reported(path)
     assert all((path / "figures" / name).read_bytes() == b"" for name in figures)
     assert "Not finished: 1 runs have no results yet" in text
@@ -114,7 +114,7 @@ def drawn(monkeypatch):
     def keep(figure, file):
         figures[file.name] = figure
 
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", keep)
+    monkeypatch.setattr("mdvae.reports.report._save", keep)
     return figures
 
 

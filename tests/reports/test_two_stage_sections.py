@@ -350,7 +350,7 @@ def test_a_trained_second_stage_has_pictures(trained):
 
 
 @pytest.mark.long
-def test_rows_of_samples_are_what_the_models_say(trained, quick_compilation):
+def test_rows_of_samples_are_what_the_models_say(trained):
     stages = load_stages(trained)
     (name,) = cells_of(trained)
     models = stages.pair(name, 0)
@@ -367,7 +367,7 @@ def test_rows_of_samples_are_what_the_models_say(trained, quick_compilation):
 
 
 @pytest.mark.long
-def test_noise_is_along_one_latent_of_a_row(trained, quick_compilation):
+def test_noise_is_along_one_latent_of_a_row(trained):
     stages = load_stages(trained)
     (name,) = cells_of(trained)
     model = stages.pair(name, 0).first

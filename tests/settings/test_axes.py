@@ -86,9 +86,9 @@ def test_a_field_is_set_where_any_grid_has_a_kind_for_it():
 
 
 def test_another_kind_takes_no_value_that_it_may_not_have():
-    """RMSProp's rate is constant, which Adam's has no way of being."""
-    grid = {"kappa": (3,), "d": (6,), "r": (2,), "optimiser": ("rmsprop", "adam")}
-    own = {"optimiser": "rmsprop", "warmup": 0.1}
-    rms, adam = make_cells(resolve(tiny_dict(grid, **own)))
-    assert (rms.optimiser.schedule, adam.optimiser.schedule) == ("constant", "one_cycle")
-    assert adam.optimiser.warmup == 0.1
+    """Adam's rate is halved, which RMSProp's has no way of being."""
+    grid = {"kappa": (3,), "d": (6,), "r": (2,), "optimiser": ("adam", "rmsprop")}
+    own = {"optimiser": "adam", "schedule": "halved", "warmup": 0.1}
+    adam, rms = make_cells(resolve(tiny_dict(grid, **own)))
+    assert (adam.optimiser.schedule, rms.optimiser.schedule) == ("halved", "constant")
+    assert rms.optimiser.warmup == 0.1

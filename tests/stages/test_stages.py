@@ -134,7 +134,7 @@ def test_a_measured_run_is_not_measured_again(path, stages, tmp_path, monkeypatc
     second = tmp_path / "run" / "second"
     before = (second / GENERATED).read_bytes()
     measures.measure(second)
-    assert "generating" not in capsys.readouterr().out
+    assert "measuring" not in capsys.readouterr().out
     lines = before.decode().splitlines(keepends=True)
     (second / GENERATED).write_text("".join(lines[:25]))  # the header and two runs
     measures.measure(second)

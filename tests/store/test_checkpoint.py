@@ -124,6 +124,19 @@ def test_a_checkpoint_of_an_older_version_has_no_digests(tmp_path):
     assert_equal(restored.items, ITEMS)
 
 
+def test_digests_of_an_older_version_have_no_step(tmp_path):
+    found = {name: digests.of_item(item, NAMES) for name, item in ITEMS.items()}
+    with checkpoint._manager(tmp_path, (*ITEMS, checkpoint.DIGESTS), create=True) as manager:
+        items = {**ITEMS, checkpoint.DIGESTS: found}
+        saved = {name: ocp.args.StandardSave(item) for name, item in items.items()}
+        manager.save(2, args=ocp.args.Composite(**saved), force=True)
+    restored = checkpoint.restore(tmp_path, ITEMS, NAMES)
+    assert restored is not None
+    assert_equal(restored.items, ITEMS)
+    with pytest.raises(checkpoint.DamagedError):
+        checkpoint.restore(tmp_path, ITEMS, NAMES[::-1])
+
+
 def test_digests_that_are_gone_are_missed(tmp_path):
     checkpoint.save(tmp_path, 2, ITEMS)
     shutil.rmtree(tmp_path / "2" / checkpoint.DIGESTS)

@@ -11,8 +11,6 @@ from runs import SMALL, TINY, copy_of, finished_run
 import mdvae
 from mdvae.store import checkpoint
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def test_notebook_use_of_a_run():
     path, _ = finished_run(TINY)

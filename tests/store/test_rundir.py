@@ -9,7 +9,7 @@ import pytest
 from mdvae.settings.config import FORMAT
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.registry import SECTIONS
-from mdvae.store import rundir
+from mdvae.store import records, rundir
 
 
 def test_metrics_survive_a_line_cut_short(tmp_path):
@@ -58,9 +58,31 @@ def test_a_csv_field_may_have_any_text(tmp_path):
     assert (tmp_path / "a.csv").read_bytes().endswith("\nκ = 3,a b\n".encode())
 
 
+HEADER, COUNT = "cell,seed,part,active,fraction", "a,0,0,2,0.5"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([f"{HEADER},\0", f"{COUNT},1"], r"'\\x00' is no name of a column; restore it"),
+        ([f"{HEADER},a d", f"{COUNT},1"], "'a d' is no name of a column; restore it"),
+        ([f"{HEADER},seed", f"{COUNT},0"], "a column stands twice; restore it"),
+        (["cell,seed,part,active", "a,0,0,2"], "has no column 'fraction'; restore it"),
+        ([HEADER, COUNT, "a,0,0,3"], "line 3 has 4 of 5 fields; restore it"),
+        ([HEADER, "a,0,0,2,x"], "line 2 has 'x' for fraction, which must be a number; restore it"),
+        ([HEADER, "a,0.5,0,2,1"], "line 2 has 0.5 for seed, which must be a whole number"),
+        ([HEADER, COUNT, COUNT], "cell a, seed 0, part 0, active 2 stands twice; leave one"),
+    ],
+)
+def test_a_table_that_nothing_of_ours_wrote_is_refused(tmp_path, lines, message):
+    (tmp_path / "counts.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(ConfigError, match=message):
+        rundir.read_csv(tmp_path / "counts.csv")
+
+
 @pytest.mark.parametrize("text", ["1_000", "1_0.5", "infinity", " 1", "1e", "0x10", "True", "1,2"])
 def test_what_only_looks_like_a_number_stays_a_text(text):
-    assert rundir.parse_value(text) == text
+    assert records.parse_value(text) == text
 
 
 @pytest.mark.parametrize(
@@ -68,14 +90,14 @@ def test_what_only_looks_like_a_number_stays_a_text(text):
     [("", None), ("12", 12), ("-3", -3), ("1.5", 1.5), (".5", 0.5), ("2.", 2.0), ("1e-07", 1e-7)],
 )
 def test_numbers_are_parsed(text, value):
-    parsed = rundir.parse_value(text)
+    parsed = records.parse_value(text)
     assert parsed == value
     assert type(parsed) is type(value)
 
 
 @pytest.mark.parametrize("value", [0.1, -1e-300, 3, float("inf"), -float("inf"), "kappa3-d6", None])
 def test_a_value_is_parsed_as_it_was_written(value):
-    assert rundir.parse_value(rundir.format_value(value)) == value
+    assert records.parse_value(rundir.format_value(value)) == value
     assert rundir.format_value(float("nan")) == ""
 
 

@@ -3,7 +3,8 @@
 from mdvae.reports.base import Section, View
 from mdvae.reports.tables import Table, fixed, plain
 from mdvae.settings.fields import STATIC, fields_of
-from mdvae.settings.grid import CELL_SECTIONS, Cell, Group, format_axis, make_groups
+from mdvae.settings.grid import CELL_SECTIONS, Cell, Group, format_axis
+from mdvae.store.slices import groups_of
 
 
 def _done(view: View) -> list[dict]:
@@ -11,7 +12,7 @@ def _done(view: View) -> list[dict]:
 
 
 def _groups(view: View) -> tuple[Group, ...]:
-    return make_groups(view.run.cells, view.run.config.group_by)
+    return groups_of(view.run.config, view.run.manifest)
 
 
 def _static(cell: Cell) -> dict[str, str]:

@@ -162,8 +162,12 @@ def _kinds(cell: Cell) -> str | None:
     if theory.has_noise(cell):
         return "with noise off the manifold (outside the theorems), AD as without"
     if theory.in_theorem(cell):
-        if cell.is_told:
+        if theory.is_decoder_told(cell):
             return "given a condition, κ ≥ r (Theorem 2), AD = r - t"
+        if theory.is_carried(cell):
+            return "with a condition that the prior's mean says to the decoder, κ ≥ r, AD = r - t"
+        if cell.is_told:
+            return "with a condition that no decoder and no prior's mean has, κ ≥ r, AD = r"
         return "with r < d and κ ≥ r (Theorem 1), AD = r"
     if cell.is_told:
         return None
@@ -244,7 +248,7 @@ def _vary_in_kappa(cells: Sequence[Cell]) -> bool:
 def _draw(view: View, series: Sequence[tuple[object, ...]]) -> Figure:
     """Learned AD against r, or r - t of a CVAE: a panel per d, a series per kappa and rule."""
     cells = _with_truth(view)
-    told = any(cell.is_told for cell in cells)
+    told = any(theory.spares_told(cell) for cell in cells)
     symbol = "r - t" if told else "r"
     place = {cell.name: theory.dimension_left(cell, cell.parts[0]) or 0 for cell in cells}
     by_name = {row["cell"]: row for row in view.rows}

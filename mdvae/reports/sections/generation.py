@@ -115,7 +115,7 @@ def _code_columns() -> list[Column]:
 
 def _sentences(view: View) -> list[str]:
     # Codes come last, and there are some of images that nothing compares.
-    lines = missing_lines(view, CODES, "What these models generate is")
+    lines = missing_lines(view, read_csv(view.run.path / CODES), "What these models generate is")
     if view.generated:
         lines.append(
             f"{reading_text(view)} The model's are from its prior; reconstructions are of held-out"

@@ -1,6 +1,6 @@
 """Images: reconstructions, samples of the prior, and what moving along a latent changes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,12 +12,13 @@ from mdvae.reports.base import Picture, Section, View
 from mdvae.reports.imaging import (
     IMAGES,
     Shown,
-    balanced,
     chosen,
     directions,
     evaluated,
+    has_classes,
     is_of_images,
     moved_along,
+    places_shown,
     ratios_of_points,
 )
 from mdvae.reports.mosaics import INCHES_OF_IMAGE, columns_at, show
@@ -60,6 +61,11 @@ def _title(shown: Shown) -> str:
     return full_title(shown.cell, f"seed {shown.seed}")
 
 
+def _title_height(models: list[Shown]) -> float:
+    """Inches of the highest title of some models."""
+    return 0.11 * max(_title(shown).count("\n") + 1 for shown in models)
+
+
 def _height(rows: int, columns: int, width: float) -> float:
     """Inches that rows of images take where so many columns take a width."""
     return width * rows / columns
@@ -70,7 +76,7 @@ def _draw_reconstructions(view: View, models: list[Shown]) -> Figure:
     width = INCHES_OF_IMAGE * COLUMNS
     across = min(2, len(models))
     down = -(-len(models) // across)
-    height = down * (_height(2, COLUMNS, width) + 0.45)
+    height = down * (_height(2, COLUMNS, width) + 0.23 + _title_height(models))
     figure = Figure(figsize=(across * (width + 0.9), height), layout="constrained")
     panels = list(figure.subplots(down, across, squeeze=False).flat)
     for axes in panels[len(models) :]:
@@ -78,26 +84,34 @@ def _draw_reconstructions(view: View, models: list[Shown]) -> Figure:
     for axes, shown in zip(panels, models, strict=False):
         x, c = evaluated(view, shown)
         made = shown.model.decode(codes(shown.model, x, c).mean, c)
-        labels = view.run.batch(shown.cell, shown.seed, IMAGES)[1]
-        mine = np.arange(len(x)) if labels is None else balanced(labels.argmax(axis=1), COLUMNS)
-        pair = np.stack([x, made])[:, mine[:COLUMNS]]
+        conditions = view.run.batch(shown.cell, shown.seed, IMAGES)[1]
+        mine = places_shown(shown.cell, conditions, len(x), COLUMNS)
+        pair = np.stack([x, made])[:, mine]
         show(axes, pair, ["data", "reconstruction"])
         axes.set_title(_title(shown), fontsize=7)
     return figure
 
 
-def _draw_samples(models: list[Shown]) -> Figure:
-    """The decoder's mean at z from the prior: a grid per model, of a CVAE a row per class."""
-    classes = max(shown.cell.sizes.c for shown in models)
+def _draw_samples(view: View, models: list[Shown]) -> Figure:
+    """The decoder's mean at z from the prior: a grid per model, of a CVAE a row per class.
+
+    Given other conditions, each sample has those of an evaluation image.
+    """
+    classes = max(shown.cell.sizes.c * has_classes(shown.cell) for shown in models)
     rows, width = max(classes, SAMPLE_ROWS), INCHES_OF_IMAGE * SAMPLE_ROWS * 0.9
-    height = _height(rows, SAMPLE_ROWS, width) + 1.0
+    height = _height(rows, SAMPLE_ROWS, width) + 0.78 + _title_height(models)
     figure = Figure(figsize=(len(models) * (width + 0.3), height), layout="constrained")
     panels = figure.subplots(1, len(models), squeeze=False)[0]
     for axes, shown in zip(panels, models, strict=True):
-        told = shown.cell.sizes.c
+        told = shown.cell.sizes.c * has_classes(shown.cell)
         here = told or SAMPLE_ROWS
-        c = np.repeat(np.eye(told), SAMPLE_ROWS, axis=0) if told else None
-        images = shown.model.generate(here * SAMPLE_ROWS, c)
+        n, c = here * SAMPLE_ROWS, None
+        if told:
+            c = np.repeat(np.eye(told), SAMPLE_ROWS, axis=0)
+        elif shown.cell.is_told:
+            given: Any = evaluated(view, shown)[1]
+            c = np.resize(given, (n, given.shape[1]))
+        images = shown.model.generate(n, c)
         labels = [str(k) for k in range(told)] if told else [""] * here
         show(axes, images.reshape(here, SAMPLE_ROWS, *images.shape[1:]), labels)
         axes.set_title(_title(shown), fontsize=7)
@@ -183,7 +197,7 @@ def _pictures(view: View) -> list[Picture]:
     with by_compiler():
         figures = {
             "reconstructions.png": _draw_reconstructions(view, models),
-            "image_samples.png": _draw_samples(models),
+            "image_samples.png": _draw_samples(view, models),
         }
         for each in (of_shown or alone)[:1]:
             figures["traversals.png"] = _draw_traversals(view, each)

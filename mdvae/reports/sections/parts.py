@@ -40,7 +40,8 @@ def _sentences(view: View) -> list[str]:
         for row in view.run.parts:
             if row["cell"] == name:
                 by_seed.setdefault(row["seed"], []).append(row)
-        for rule, label in RULES:
+        # A table without the column, as a damaged one, has not counted by the rule.
+        for rule, label in [each for each in RULES if each[0] in view.run.parts[0]]:
             total = sum(row["runs"] for row in mine)
             hits = sum(round((row[f"{rule}_correct"] or 0) * row["runs"]) for row in mine)
             found = ", ".join(mean_text(row, rule) for row in mine)

@@ -159,7 +159,7 @@ def _two_rows(titles: Sequence[str]) -> tuple[Figure, np.ndarray]:
 
 def _symbol(view: View) -> str:
     """What the dimension to be found is called."""
-    name = "r - t" if any(cell.is_told for cell in view.run.cells) else "r"
+    name = "r - t" if any(map(theory.spares_told, view.run.cells)) else "r"
     return f"mean {name}" if any(len(cell.parts) > 1 for cell in view.run.cells) else name
 
 

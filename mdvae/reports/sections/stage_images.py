@@ -11,10 +11,10 @@ from mdvae.reports.base import Picture, Section, View
 from mdvae.reports.imaging import (
     CELLS,
     IMAGES,
-    balanced,
     directions,
     is_of_images,
     moved_along,
+    places_shown,
     saved_seed,
 )
 from mdvae.reports.mosaics import INCHES_OF_IMAGE, show
@@ -77,9 +77,9 @@ def sample_rows(stages: Stages, pair: Pair) -> np.ndarray:
     Returns:
         [4, COLUMNS, height, width, channels].
     """
-    x, labels = stages.first.batch(pair.models.first.cell, pair.seed, IMAGES)
-    mine = np.arange(len(x)) if labels is None else balanced(labels.argmax(axis=1), COLUMNS)
-    x = x[mine[:COLUMNS]]
+    cell = pair.models.first.cell
+    x, conditions = stages.first.batch(cell, pair.seed, IMAGES)
+    x = x[places_shown(cell, conditions, len(x), COLUMNS)]
     one, two = pair.models.generate_first(COLUMNS), pair.models.generate(COLUMNS)
     return np.stack([x, pair.models.reconstruct(x), one, two])
 

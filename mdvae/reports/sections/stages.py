@@ -20,7 +20,7 @@ from mdvae.reports.generated import Found, is_distance, measure_text, ratio_of, 
 from mdvae.reports.staging import opened, staged_cells
 from mdvae.reports.tables import Table, axis_columns, number, plain
 from mdvae.stages.measures import ONE, SOURCES, TWO
-from mdvae.store.rundir import Row
+from mdvae.store.rundir import Row, read_csv
 
 # What a ratio of distances is held against.
 HALF = 0.5
@@ -112,7 +112,9 @@ def comparison(measure: str, rows: Sequence[Row]) -> str:
 
 
 def _sentences(view: View) -> list[str]:
-    lines = missing_lines(view, GENERATED, "What this second stage generates is")
+    lines = missing_lines(
+        view, read_csv(view.run.path / GENERATED), "What this second stage generates is"
+    )
     if view.generated:
         lines.append(_reading(view))
     for measure in dict.fromkeys(row["measure"] for row in view.generated):
