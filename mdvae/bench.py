@@ -5,6 +5,8 @@ Usage:
     python -m mdvae.bench --images [--json=FILE] [--seconds=S] [--repeats=N]
     python -m mdvae.bench --truth [--effort=quick|normal|thorough] [--draws=N] [--first_draw=S]
                           [--n=N] [--cases=NAME,NAME] [--workdir=DIR]
+    python -m mdvae.bench --answer --config=FILE [--config.field=value ...]
+                          [--budgets=PART,PART] [--workdir=DIR]
 
     --json=FILE     all numbers, with versions and devices
     --png=FILE      the growth curves; default bench.png beside the JSON, or none
@@ -21,6 +23,10 @@ Usage:
     --cases=NAMES   of cases or families; default scikit-dimension; `all` for everything
     --workdir=DIR   where its tables and figure go; what is in truth.csv there is not run again;
                     default runs/truth
+    --answer        samples and seconds until a config's cells have the right dimension instead
+    --budgets=PARTS of the config's steps, each of which is trained; default 0.1,0.2,0.4,0.7,1
+    --workdir=DIR   where run directories, tables and figure go; what is trained there is not
+                    trained again; default runs/answer-NAME, NAME being the config's name
 
 Speed is measured against one run at a time, PyTorch, and the device's peak. The programs are the
 real ones, on the 18 cells of Table 1 of CVAE-dims, or on the net of its Table 2. PyTorch is
@@ -34,6 +40,7 @@ if __name__ == "__main__":  # before the imports below, which last for seconds
     interrupts.end_in_one_line()
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +50,7 @@ import numpy as np
 from absl import flags
 
 from mdvae import cli
+from mdvae.benchmark.answer import BUDGETS, AnswerPlan, make_plan, run_answer
 from mdvae.benchmark.figures import draw_growth
 from mdvae.benchmark.images import measure_images, print_images, torch_version
 from mdvae.benchmark.measure import memory_bandwidth, product_peak
@@ -59,7 +67,10 @@ from mdvae.benchmark.truth_data import SCIKIT_DIMENSION, all_cases, choose_cases
 from mdvae.engine.ensemble import Device
 from mdvae.engine.machine import describe_machine, pick_devices, set_up_cpu
 from mdvae.settings.fields import ConfigError, unusable
+from mdvae.settings.sweep import SweepConfig
+from mdvae.store.checkpoint import DamagedError
 from mdvae.store.rundir import write_atomic
+from mdvae.sweep import StoppedError, trainer
 
 EFFORTS = ("quick", "normal", "thorough")
 # Fewer rows tell nothing of a dimension; seeds of scikit-dimension are of 32 bits.
@@ -67,10 +78,11 @@ FEWEST_ROWS, DRAWS_END = 100, 2**32
 # Which flags are of one benchmark only.
 SPEED_FLAGS = ("json", "png", "seconds", "repeats", "no_growth")
 TRUTH_FLAGS = ("effort", "draws", "first_draw", "n", "cases", "workdir")
+ANSWER_FLAGS = ("budgets", "workdir")
 
 
 class Options(NamedTuple):
-    """The command line, checked; `truth` is None where speed is measured."""
+    """The command line, checked; `truth` and `answer` are None where speed is measured."""
 
     json: Path | None
     png: Path | None
@@ -78,6 +90,7 @@ class Options(NamedTuple):
     growth: bool
     images: bool
     truth: Plan | None = None
+    answer: AnswerPlan | None = None
 
 
 def _plain(value: Any) -> Any:
@@ -116,8 +129,14 @@ def parse(argv: Sequence[str]) -> Options | None:
     flags.DEFINE_integer("first_draw", 5000, "", flag_values=values)
     flags.DEFINE_integer("n", 5000, "", flag_values=values)
     flags.DEFINE_string("cases", SCIKIT_DIMENSION, "", flag_values=values)
-    flags.DEFINE_string("workdir", "runs/truth", "", flag_values=values)
-    stray = cli.parse_flags(argv, values)
+    flags.DEFINE_string("workdir", None, "", flag_values=values)
+    flags.DEFINE_boolean("answer", False, "", flag_values=values)
+    flags.DEFINE_list("budgets", list(map(str, BUDGETS)), "", flag_values=values)
+    config = None
+    if any(arg.lstrip("-").partition("=")[0] == "answer" for arg in argv):
+        config, stray = cli.parse_config(argv, values)
+    else:
+        stray = cli.parse_flags(argv, values)
     if stray:
         raise ConfigError(f"{stray[0]}: not a flag; see --help")
     seconds, repeats = float(values["seconds"].value or 0), int(values["repeats"].value or 0)
@@ -131,20 +150,47 @@ def parse(argv: Sequence[str]) -> Options | None:
             raise ConfigError(f"--{name}: has no effect with --images; leave it out")
     json_file, png = (_file(name, str(values[name].value or "")) for name in ("json", "png"))
     png = png or (json_file.with_suffix(".png") if json_file else None)
-    truth = _truth(values)
-    return Options(json_file, png, Timing(seconds, repeats), not no_growth, images, truth)
+    timing, growth = Timing(seconds, repeats), not no_growth
+    if values["answer"].value and config is not None:
+        answer = _answer(config, values)
+        return Options(json_file, png, timing, growth, images, answer=answer)
+    return Options(json_file, png, timing, growth, images, _truth(values))
+
+
+def _only(names: Sequence[str], values: flags.FlagValues, where: str) -> None:
+    """Refuses flags that have no effect."""
+    for name in names:
+        if values[name].present:
+            raise ConfigError(f"--{name}: has no effect {where}; leave it out")
+
+
+def _answer(config: SweepConfig, values: flags.FlagValues) -> AnswerPlan:
+    """The benchmark of how much training the answer takes."""
+    others = ("truth", "images", *SPEED_FLAGS, *TRUTH_FLAGS)
+    _only([name for name in others if name not in ANSWER_FLAGS], values, "with --answer")
+    workdir = _workdir(values, f"runs/answer-{config.name}")
+    return make_plan(config, list(values["budgets"].value or [""]), workdir)
+
+
+def _workdir(values: flags.FlagValues, default: str) -> Path:
+    """The folder that was given, or else the default."""
+    given = values["workdir"].value
+    if given == "":
+        raise unusable("--workdir", given, "a folder")
+    return Path(str(default if given is None else given))
 
 
 def _truth(values: flags.FlagValues) -> Plan | None:
     """The benchmark of known truths; None where it is not asked for."""
     truth = bool(values["truth"].value)
-    for name in ("images", *SPEED_FLAGS) if truth else TRUTH_FLAGS:
-        if values[name].present:
-            where = "with" if truth else "without"
-            raise ConfigError(f"--{name}: has no effect {where} --truth; leave it out")
+    _only(["budgets"], values, "without --answer")
     if not truth:
+        _only(["workdir"], values, "without --truth or --answer")
+        _only(TRUTH_FLAGS, values, "without --truth")
         return None
-    effort, workdir = (str(values[name].value or "") for name in ("effort", "workdir"))
+    _only(["images", *SPEED_FLAGS], values, "with --truth")
+    effort = str(values["effort"].value or "")
+    workdir = _workdir(values, "runs/truth")
     if effort not in EFFORTS:
         raise unusable("--effort", effort, f"one of {', '.join(EFFORTS)}")
     draws, first, n = (int(values[name].value or 0) for name in ("draws", "first_draw", "n"))
@@ -154,10 +200,8 @@ def _truth(values: flags.FlagValues) -> Plan | None:
         raise unusable("--first_draw", first, "0 or more, and all draws below 2^32")
     if n < FEWEST_ROWS:
         raise unusable("--n", n, f"{FEWEST_ROWS} or more")
-    if not workdir:
-        raise unusable("--workdir", workdir, "a folder")
     cases = choose_cases(str(values["cases"].value or "").split(","), all_cases())
-    return Plan(cases, n, range(first, first + draws), effort, Path(workdir))
+    return Plan(cases, n, range(first, first + draws), effort, workdir)
 
 
 def _estimator(effort: str) -> Estimator:
@@ -206,12 +250,26 @@ def _measure_vectors(devices: Sequence[Device], options: Options) -> dict[str, A
     }
 
 
+def _run_answer(plan: AnswerPlan, command: str) -> int:
+    """The benchmark of how much training the answer takes; `command` goes on where it stopped."""
+    try:
+        run_answer(plan, trainer(command))
+    except StoppedError:
+        return cli.INTERRUPTED
+    except DamagedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     options = parse(argv)
     if options is None:
         return 0
     set_up_cpu()
+    if options.answer:
+        return _run_answer(options.answer, "python -m mdvae.bench " + shlex.join(argv[1:]))
     if options.truth:
         try:
             run_truth(options.truth, _estimator(options.truth.effort))

@@ -28,7 +28,7 @@ import shlex
 import sys
 import tempfile
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,9 @@ from mdvae.data.intake import Intake, check_intake, read_intake
 from mdvae.estimation.answer import ANSWER, Estimate, lines_of, read
 from mdvae.estimation.flow import Options, run
 from mdvae.estimation.plan import EFFORTS
-from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError, unusable
 from mdvae.store import checkpoint
-from mdvae.store.loading import LoadedRun, load_run
-from mdvae.sweep import Arguments, run_sweep
-
-
-class StoppedError(Exception):
-    """Training was interrupted, and has been saved."""
+from mdvae.sweep import StoppedError, trainer
 
 
 def check_effort(effort: str, field: str) -> None:
@@ -61,17 +55,6 @@ def check_seed(seed: int, field: str) -> None:
     """Refuses what is no seed."""
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise unusable(field, seed, "a whole number, 0 or more")
-
-
-def _trainer(command: str) -> Callable[[SweepConfig, Path], LoadedRun]:
-    """Trains sweeps as the sweep command does; `command` goes on where one was stopped."""
-
-    def train(config: SweepConfig, path: Path) -> LoadedRun:
-        if run_sweep(Arguments(config, path, command=command, report=False)) == cli.INTERRUPTED:
-            raise StoppedError
-        return load_run(path)
-
-    return train
 
 
 def estimate(
@@ -103,7 +86,7 @@ def estimate(
     table = check_intake(x, labels, given)
     folder = Path(workdir or tempfile.mkdtemp(prefix="mdvae-estimate-"))
     options = Options(
-        effort, int(seed), folder, _trainer("estimate with the same workdir"), "workdir"
+        effort, int(seed), folder, trainer("estimate with the same workdir"), "workdir"
     )
     with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
         try:
@@ -151,7 +134,7 @@ def parse(argv: Sequence[str]) -> tuple[Intake, Options]:
     table = read_intake(files[0], **text)
     workdir = Path(values["workdir"].value or f"runs/{Path(files[0]).stem}")
     command = "python -m mdvae.estimate " + shlex.join(argv[1:])
-    return table, Options(effort, seed, workdir, _trainer(command))
+    return table, Options(effort, seed, workdir, trainer(command))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -35,7 +35,7 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,6 +57,7 @@ from mdvae.settings.grid import Group, make_cells, make_groups
 from mdvae.stages.measures import measure_samples
 from mdvae.stages.plan import check_weights, stages_of
 from mdvae.store import checkpoint, opening, rundir
+from mdvae.store.loading import LoadedRun, load_run
 from mdvae.store.lock import lock_directory
 from mdvae.store.slices import DONE, is_finished
 from mdvae.training import train_slices, write_manifest
@@ -258,6 +259,25 @@ def _report(arguments: Arguments) -> int:
         return 0
 
     return processes.on_first(report) if arguments.report else 0
+
+
+class StoppedError(Exception):
+    """Training was interrupted, and has been saved."""
+
+
+def trainer(command: str) -> Callable[[SweepConfig, Path], LoadedRun]:
+    """Trains sweeps within another command, which goes on where one was stopped.
+
+    It raises `StoppedError` there.
+    """
+
+    def train(config: SweepConfig, path: Path) -> LoadedRun:
+        own = Arguments(config, path, command=command, report=False)
+        if run_sweep(own) == cli.INTERRUPTED:
+            raise StoppedError
+        return load_run(path)
+
+    return train
 
 
 def main(argv: Sequence[str]) -> int:

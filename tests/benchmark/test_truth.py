@@ -424,7 +424,7 @@ def test_cases_that_there_are_not():
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("flag", ["--draws=3", "--effort=quick", "--workdir=x"])
+@pytest.mark.parametrize("flag", ["--draws=3", "--effort=quick"])
 def test_flags_of_truth_alone(flag):
     name = flag.split("=")[0]
     with pytest.raises(ConfigError) as caught:
