@@ -1,7 +1,8 @@
 """MLPs of a CVAE: a condition c into the encoder, the decoder and, where it is learned, the prior.
 
 c goes through an MLP of its own to kappa features, which stand beside x in the encoder and beside z
-in the decoder (CVAE-dims, appendix A). Arrays are feature-major, [width, batch].
+in the decoder (CVAE-dims, appendix A). With `skip` last layers see x or z, and c, as well. Arrays
+are feature-major, [width, batch].
 """
 
 import math
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 
 from mdvae.data.base import Batch
 from mdvae.networks.base import Diagonal, Networks, Params, Posterior, Stats
-from mdvae.networks.layers import Linear, activate, output_of, sigmoid
+from mdvae.networks.layers import Linear, activate, last_layer, output_of, sigmoid
 from mdvae.settings.grid import Sizes
 
 
@@ -51,6 +52,7 @@ class ConditionalEncoder(nn.Module):
     kappa: int
     hidden: tuple[int, ...]
     activation: str
+    skip: bool
 
     @nn.compact
     def __call__(self, x_DB: jax.Array, c_CB: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -58,7 +60,8 @@ class ConditionalEncoder(nn.Module):
         h_HB = activate(self.activation, Joint((self.hidden[0],))(x_DB, f_KB))
         for width in self.hidden[1:]:
             h_HB = activate(self.activation, Linear((width,))(h_HB))
-        heads_2KB = Linear((2, self.kappa), name="heads")(h_HB)
+        seen = {"skip": x_DB, "told": c_CB} if self.skip else {}
+        heads_2KB = last_layer((2, self.kappa), "heads", h_HB, seen)
         return heads_2KB[0], heads_2KB[1]
 
 
@@ -75,6 +78,7 @@ class ConditionalDecoder(nn.Module):
     output: str
     attention: bool
     attention_hidden: int
+    skip: bool
 
     @nn.compact
     def __call__(self, z_KB: jax.Array, c_CB: jax.Array) -> jax.Array:
@@ -85,7 +89,8 @@ class ConditionalDecoder(nn.Module):
         h_HB = activate(self.activation, Joint((self.hidden[0],))(z_KB, f_KB))
         for width in self.hidden[1:]:
             h_HB = activate(self.activation, Linear((width,))(h_HB))
-        return output_of(self.output, Linear((self.d,), name="mean")(h_HB))
+        seen = {"skip": z_KB, "told": c_CB} if self.skip else {}
+        return output_of(self.output, last_layer((self.d,), "mean", h_HB, seen))
 
 
 class ConditionalPrior(nn.Module):
@@ -94,11 +99,13 @@ class ConditionalPrior(nn.Module):
     kappa: int
     width: int
     activation: str
+    skip: bool = False
 
     @nn.compact
     def __call__(self, c_CB: jax.Array) -> tuple[jax.Array, jax.Array]:
         f_KB = Features(self.width, self.kappa, self.activation)(c_CB)
-        heads_2KB = Linear((2, self.kappa), name="heads")(f_KB)
+        seen = {"told": c_CB} if self.skip else {}
+        heads_2KB = last_layer((2, self.kappa), "heads", f_KB, seen)
         return heads_2KB[0], heads_2KB[1]
 
 
@@ -112,7 +119,7 @@ def conditional_networks(settings: Any, sizes: Sizes) -> Networks:
     """
     kappa, d, c = sizes.kappa, sizes.d, sizes.c
     hidden, activation = settings.hidden, settings.activation
-    encoder = ConditionalEncoder(kappa, hidden, activation)
+    encoder = ConditionalEncoder(kappa, hidden, activation, settings.skip)
     decoder = ConditionalDecoder(
         d,
         kappa,
@@ -121,8 +128,9 @@ def conditional_networks(settings: Any, sizes: Sizes) -> Networks:
         settings.output,
         settings.attention,
         settings.attention_hidden or hidden[0],
+        settings.skip,
     )
-    prior_net = ConditionalPrior(kappa, hidden[0], activation)
+    prior_net = ConditionalPrior(kappa, hidden[0], activation, settings.skip)
 
     def init(key: jax.Array) -> tuple[Params, Stats]:
         key_encoder, key_decoder, key_prior = jax.random.split(key, 3)

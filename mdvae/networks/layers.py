@@ -6,7 +6,7 @@ of the usual layout, and a GPU does not mind.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
@@ -155,6 +155,27 @@ def hidden_layers(
         layer = Linear((width,), init_kernel=kernel_law(initial, len(h_HB)))
         h_HB = activate(activation, layer(h_HB))
     return h_HB
+
+
+def last_layer(
+    features: tuple[int, ...],
+    name: str,
+    h_HB: jax.Array,
+    seen: Mapping[str, jax.Array],
+    initial: str = "uniform",
+) -> jax.Array:
+    """The last layer of an MLP, made in the module that calls: of its last hidden layer and more.
+
+    Args:
+        seen: what else it sees, [width, batch] each, by a word for its kernel. Each has one of its
+            own, for it is padded apart; the fan-in is that of all together.
+    """
+    inputs = len(h_HB) + sum(map(len, seen.values()))
+    bound, law = 1.0 / math.sqrt(inputs), kernel_law(initial, inputs)
+    y = Linear(features, bound, init_kernel=law, name=name)(h_HB)
+    for word, x in seen.items():
+        y = y + Linear(features, bound, False, law, name=f"{name}_{word}")(x)
+    return y
 
 
 def output_of(name: str, x: jax.Array) -> jax.Array:

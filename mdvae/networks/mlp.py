@@ -30,9 +30,8 @@ from mdvae.networks.layers import (
     FUNCTIONS,
     INITIALS,
     OUTPUTS,
-    Linear,
     hidden_layers,
-    kernel_law,
+    last_layer,
     output_of,
 )
 from mdvae.settings.fields import (
@@ -67,8 +66,8 @@ class MLP(Section):
         hidden, decoder_hidden: hidden layers of the encoder, from x to z, and of the decoder, from
             z to x; an empty decoder_hidden mirrors hidden.
         activation, output: of all hidden layers, and of the decoder.
-        skip: whether the last layers of a VAE's encoder and decoder see their inputs too, beside
-            the last hidden layer, as in the second stage of TwoStage.
+        skip: whether last layers see their inputs too, beside the last hidden layer, as in the
+            second stage of TwoStage; those of a CVAE, a learned prior's too, see the condition.
         encoder_input: "whitened" feeds the encoder training data of zero mean and unit covariance
             (see `data.whitening`), "raw" feeds it x; the decoder always models x.
         heads: what a VAE's encoder ends in: "gaussian", mean and log variance, or "point", the mean
@@ -95,25 +94,9 @@ class MLP(Section):
     initial: str = static("uniform", one_of(INITIALS))
 
 
-def last_layer(
-    features: tuple[int, ...],
-    name: str,
-    h_HB: jax.Array,
-    x_DB: jax.Array,
-    skip: bool,
-    initial: str,
-) -> jax.Array:
-    """The last layer of some hidden ones; with `skip` one of these and of their inputs together.
-
-    To be called in a module. Inputs have a kernel of their own, for they are padded.
-    """
-    both = skip and h_HB is not x_DB
-    inputs = len(h_HB) + both * len(x_DB)
-    bound, law = 1.0 / math.sqrt(inputs), kernel_law(initial, inputs)
-    own = Linear(features, bound, init_kernel=law, name=name)(h_HB)
-    if not both:
-        return own
-    return own + Linear(features, bound, False, law, name=f"{name}_skip")(x_DB)
+def _skipped(skip: bool, x_DB: jax.Array, h_HB: jax.Array) -> dict[str, jax.Array]:
+    """What a last layer sees beside the hidden layer h: the inputs x, where there is one."""
+    return {"skip": x_DB} if skip and h_HB is not x_DB else {}
 
 
 class MLPEncoder(nn.Module):
@@ -130,7 +113,7 @@ class MLPEncoder(nn.Module):
     def __call__(self, x_DB: jax.Array) -> Posterior:
         h_HB = hidden_layers(x_DB, self.hidden, self.activation, self.initial)
         features = (self.kappa,) if self.heads == POINT else (2, self.kappa)
-        heads = last_layer(features, "heads", h_HB, x_DB, self.skip, self.initial)
+        heads = last_layer(features, "heads", h_HB, _skipped(self.skip, x_DB, h_HB), self.initial)
         return Point(heads) if self.heads == POINT else Diagonal(heads[0], heads[1])
 
 
@@ -147,7 +130,7 @@ class MLPDecoder(nn.Module):
     @nn.compact
     def __call__(self, z_KB: jax.Array) -> jax.Array:
         h_HB = hidden_layers(z_KB, self.hidden, self.activation, self.initial)
-        x_DB = last_layer((self.d,), "mean", h_HB, z_KB, self.skip, self.initial)
+        x_DB = last_layer((self.d,), "mean", h_HB, _skipped(self.skip, z_KB, h_HB), self.initial)
         return output_of(self.output, x_DB)
 
 
@@ -258,7 +241,7 @@ def _check(cell: Cell, named: Named) -> None:
                 f"{named(field)}: {value!r} has no effect on a VAE; it must be {idle!r}, or"
                 " method.model 'cvae'"
             )
-    for field, idle in (("skip", False), ("heads", GAUSSIAN), ("initial", "uniform")):
+    for field, idle in (("heads", GAUSSIAN), ("initial", "uniform")):
         value = getattr(settings, field)
         if cell.sizes.c and value != idle:
             raise ConfigError(

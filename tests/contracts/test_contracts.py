@@ -80,7 +80,7 @@ VARIANTS = {
     "ivae_conv": [{"likelihood": "bernoulli", "scaling": "batch", "prior_of": "last"}],
     "mlp": [
         {},
-        {"prior": "learned", "attention": True},
+        {"prior": "learned", "attention": True, "skip": True},
         {"skip": True},
         {"heads": "point", "initial": "glorot"},
     ],
@@ -164,11 +164,13 @@ def all_cases():
                 continue  # seen on the other manifold
             if "prior" in changes and not conditional:
                 continue  # of no effect without a condition
-            if "mlp" in names and "prior" in changes and "manifold" not in names:
+            if "mlp" in names and conditional and changes.get("skip") and "manifold" not in names:
                 continue  # seen on one kind of data
+            if "mlp" in names and conditional and "skip" in changes and "prior" not in changes:
+                continue  # a learned prior has all and more
             if conditional and not {"array", "latents", "random_net"}.isdisjoint(names):
                 continue  # has no condition
-            if "mlp" in names and ("skip" in changes) != ("latents" in names):
+            if "mlp" in names and not conditional and ("skip" in changes) != ("latents" in names):
                 continue  # what a second stage has
             if not conditional and not {"varying_t", "array_given"}.isdisjoint(names):
                 continue  # the same as on "manifold", or as "array"
@@ -191,7 +193,7 @@ LESSER += ["array_given-vae-mlp-adam-model=cvae", "union-vae-mlp-adam-model=cvae
 LESSER += ["array-vae-mlp-adam", "random_net-vae-mlp-adam"]
 LESSER += [name for name in CASES if name.startswith("sequences-")]
 LESSER += [name for name in CASES if "resnet" in name]
-LESSER += ["manifold-vae-mlp-adam-model=cvae-prior=learned-attention=True"]
+LESSER += ["manifold-vae-mlp-adam-model=cvae-prior=learned-attention=True-skip=True"]
 LESSER += ["latents-vae-mlp-adam-skip=True", "images-vae-mlp-adam-model=cvae"]
 LESSER += [name for name in CASES if "-ivae-" in name]
 # And of networks on images, which take long to compile, all but one.

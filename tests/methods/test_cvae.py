@@ -24,7 +24,7 @@ KINDS = [("standard", False), ("standard", True), ("learned", False), ("learned"
 )
 def test_padded_equals_unpadded(tiny, prior, attention):
     grid = {"kappa": (2, 5), "d": (4, 9), "r": (3,), "t": (0, 1, 3)}
-    fields = {"model": "cvae", "prior": prior, "attention": attention}
+    fields = {"model": "cvae", "prior": prior, "attention": attention, "skip": attention}
     config = tiny(grid, steps=STEPS, hidden=(8, 6), activation="prelu", **fields)
     (group,) = make_groups(make_cells(config))
     assert (group.sizes.kappa, group.sizes.d, group.sizes.c) == (5, 9, 3)
@@ -49,6 +49,42 @@ def test_networks_of_a_cell_at_wider_sizes(tiny, data, t):
             assert each["Linear_0"]["kernel"].shape == (sizes.c, 8)
             assert each["Linear_1"]["kernel"].shape == (8, sizes.kappa)
         assert stats["input"].matrix.shape == (sizes.d, sizes.d)
+
+
+def test_last_layers_that_see_their_inputs(tiny):
+    """Of a CVAE: x and c, z and c, and c of the prior. Hidden layers are taken away."""
+    grid = {"kappa": (5,), "d": (6,), "r": (3,), "t": (2,)}
+    (cell,) = make_cells(tiny(grid, model="cvae", prior="learned", skip=True, hidden=(7,)))
+    networks = networks_of(cell)
+    params, stats = networks.init(jax.random.key(3))
+    for part, last in (("encoder", "heads"), ("decoder", "mean"), ("prior", "heads")):
+        own = params[part]
+        assert set(own[last]) == {"kernel", "bias"}
+        own[last]["kernel"] = jnp.zeros_like(own[last]["kernel"])
+    key_x, key_c, key_z = jax.random.split(jax.random.key(4), 3)
+    batch = {"x": jax.random.uniform(key_x, (6, 9)), "c": jax.random.normal(key_c, (2, 9))}
+    z = jax.random.normal(key_z, (5, 9))
+
+    def seen(part, last, **inputs):
+        own = params[part]
+        found = np.asarray(own[last]["bias"], np.float64)[..., None]
+        for word, x in inputs.items():
+            kernel = np.asarray(own[f"{last}_{word}"]["kernel"], np.float64)
+            assert kernel.shape[0] == len(x)
+            found = found + np.tensordot(kernel, np.asarray(x, np.float64), (0, 0))
+        return found
+
+    (mean, logvar), _ = networks.encode(params, stats, batch, False)
+    np.testing.assert_allclose(
+        np.stack([mean, logvar]), seen("encoder", "heads", skip=batch["x"], told=batch["c"]), 1e-5
+    )
+    x_hat, _ = networks.decode(params, stats, z, batch, False)
+    logits = seen("decoder", "mean", skip=z, told=batch["c"])
+    np.testing.assert_allclose(x_hat, 1 / (1 + np.exp(-logits)), 1e-5)
+    assert networks.prior is not None
+    np.testing.assert_allclose(
+        np.stack(networks.prior(params, batch)), seen("prior", "heads", told=batch["c"]), 1e-5
+    )
 
 
 FRESH = 500
