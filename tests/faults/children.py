@@ -36,6 +36,7 @@ from mdvae.settings.grid import make_cells, make_groups
 from mdvae.settings.registry import SECTIONS
 from mdvae.store import checkpoint, rundir
 
+HANGS = 600.0
 OUTPUT, PHASES, ASKED = "output.txt", "phases.txt", "asked"
 # What is watched of a command: where it is, what it is called by, and what the time after it is.
 WATCHED = (
@@ -106,6 +107,7 @@ def _sweep(
     """The command, as `python -m mdvae.sweep` runs it, on one device and without figures."""
     assert mdvae.__file__ == package
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where tests were started by nohup
     interrupts.end_in_one_line()
     if terminal is None:
         output = os.open(log / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -150,9 +152,15 @@ class Child(NamedTuple):
             time.sleep(0.005)
 
     def ended(self, seconds: float | None = None) -> int | None:
-        """The exit code, as soon as there is one, or None after so many seconds."""
-        self.process.join(seconds)
-        return self.process.exitcode
+        """The exit code, as soon as there is one, or None after so many seconds.
+
+        By default so many that only one that hangs takes them; it is then killed.
+        """
+        self.process.join(HANGS if seconds is None else seconds)
+        code = self.process.exitcode
+        if code is None and seconds is None:
+            self.process.kill()
+        return code
 
     def send(self, number: int) -> None:
         """Sends a signal, unless it has ended."""

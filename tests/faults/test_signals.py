@@ -28,6 +28,14 @@ ASKING = (*ENDING, *WARNING)
 UNSAVED = ("start", "results", "report")
 
 
+@pytest.fixture(autouse=True)
+def _hangs_up():
+    """As without nohup, however the tests were started."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def assert_saved(child, path, number):
     """It has begun no further steps, and what it had taken is in its newest checkpoint."""
     phases, said = child.phases(), child.said()
