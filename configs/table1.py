@@ -2,21 +2,19 @@
 
     python -m mdvae.sweep --config configs/table1.py
     python -m mdvae.sweep --config configs/table1.py --config.seeds=1
-    python -m mdvae.sweep --config configs/table1.py --config.protocol=fast
     python -m mdvae.sweep --config configs/table1.py --config.protocol=authors
+    python -m mdvae.bench --answer --config configs/table1.py --config.seeds=3
 
 Published (mdvae/published/table1.csv): AD = r in 13 of the 14 cells with kappa = 20 and r < d
 (7 for d=10, r=8), AD = 5 in the three with kappa = 5; -ELBO from -176.7 (d=30, r=2) to -6.4
 (d=10, r=10). One run a cell.
 
-Measured, with r < d and kappa = 20: AD = r in 70 of 70 runs (seeds 0 to 4) by 0.05 and by the gap
-of log ratios, and in 69 of 70 (seeds 5300 to 5304) by 0.05 and by AD (gap). AD (gap) = 5 in 15 of
-15 with kappa = 5; mean -ELBO at or below the published one in 18 of 18 cells.
+Measured, with r < d and kappa = 20 on seeds 5300 to 5319: AD = r in 278 of 280 runs by AD (gap) and
+in 275 by 0.05. AD (gap) = 5 in 60 of 60 with kappa = 5; mean -ELBO at or below the published one in
+18 of 18 cells.
 
-Run time: one seed takes about 2 minutes on a 2-core CPU, all five 10; a slower one would take 7 to
-8 a seed, by its steps per second. There `fast` takes two fifths of that: its 14 runs with r < d and
-kappa = 20 had AD = r by both rules (seed 5520), and configs/hard_cell.py has it on twenty seeds.
-The authors' protocol (full batches of 100,000) is for a GPU.
+Run time: all five seeds take about 4 minutes on a 2-core CPU. The authors' protocol (full batches
+of 100,000) is for a GPU.
 
 How the recipe was found. d=10, r=8 is the hard cell: its weakest directions are small, and a
 latent for them pays only once gamma is. Over eight seeds (100 to 107) of that cell alone, AD = r by
@@ -71,13 +69,34 @@ where nothing else is said; millions of samples a run, seconds of training for a
     rate 0.003, warm-up of the rate 0.1                         6   65   8/8  5/8  -20.7
     rate 0.002                                                  6   63   8/8  4/8  -20.6
     48,000 steps of 125, rate 0.003, skip                       6   83   8/8  5/8  -20.9
-    30,000 steps of 250, rate 0.003, skip                     7.5   83   8/8  6/8  -21.2   <- `fast`
+    30,000 steps of 250, rate 0.003, skip                     7.5   83   8/8  6/8  -21.2
 
 The seconds are of one run each. SOAP was a trial of our own, which is not in the package. x is a
 sigmoid of a linear map of u, so that much of what networks have to learn is linear: what helps most
-is that last layers see their inputs too; then, that steps are many and small.
+is that last layers see their inputs too; then, that steps are many and small. Around the last one,
+24,000 steps of 250 with skip and rate 0.003, on a 2-core CPU that is 3.4 times as fast, some beside
+other work (no seconds):
 
-`fast` is not the default yet: but for the hard cell it was measured on one fresh seed alone.
+                                                     samples  s
+    as it is                                            6.0      8/8  5/8   -20.8
+    gamma in closed form; at 5 times the rate           6.0      8/8  6/8   -20.8; -20.9
+    the rate falls exponentially, to 0.003 of it        6.0      7/8  1/8   -18.3
+    the same, to 0.03                                   6.0      8/8  5/8   -20.2
+    the rate is held for 0.5; 0.65; 0.75, then falls    6.0      8/8  4-5/8 -20.7
+    Adam with b2 = 0.99; b1 = 0.95; b1 = 0.7            6.0      8/8  4-5/8 -20.5; -20.8; -20.8
+    two hidden layers in the encoder, twice the time    6.0      8/8  5/8   -21.2
+    logits of x for the encoder, 6,000 steps            1.5      0/8  0/8   -12.7
+    logits of x for the encoder                         6.0      8/8  6/8   -24.9
+    26,000 steps of 256                                 6.7  18  8/8  6/8   -21.0   <- kept
+    the same, rate 0.004; warm-up of the rate 0.2       6.7  18  8/8  5-6/8 -20.8; -20.9
+    the same, KL warm-up 0.1                            6.7  18  8/8  5/8   -20.3
+    the same, encoder of 192 units, decoder of 64       6.7  21  8/8  5/8   -20.7
+    32,000 steps of 256, decoder of 64 units            8.2  20  8/8  6/8   -20.6
+
+256 and not 250, for a batch that is a multiple of 16 takes 4 % less time. Schedules, Adam's own
+numbers and gamma's path hardly matter. Logits, an exponential fall, a rate that is held and Adam's
+b1 and b2 were trials that are not in the package; with logits a linear encoder is exact, and the
+0.05 rule still misses two of eight.
 
 The seeds of this table had no part in the choice, and no setting depends on r.
 """
@@ -85,7 +104,7 @@ The seeds of this table had no part in the choice, and no setting depends on r.
 from ml_collections import ConfigDict
 
 from mdvae.settings.config import default_config
-from mdvae.settings.protocols import fast_protocol, published_protocol
+from mdvae.settings.protocols import published_protocol
 
 
 def get_config() -> ConfigDict:
@@ -99,8 +118,9 @@ def get_config() -> ConfigDict:
         }
     )
     config.networks.hidden = (128,)
-    config.steps = 25_000
+    config.networks.skip = True
+    config.optimiser.learning_rate = 0.003
+    config.steps, config.batch_size = 26_000, 256
     config.protocols.authors = published_protocol()
-    config.protocols.fast = fast_protocol()
     config.analysis.published = "table1"
     return config

@@ -37,8 +37,18 @@ def get_config() -> ConfigDict:
     config.name = "table7"
     base = {"kappa": (20,), "d": (20,), "r": (10,), "t": (5,), "log_gamma_init": STARTS}
     networks = {
-        "published": {"hidden": ((16,),), "output": ("linear",), "encoder_input": ("raw",)},
-        "ours": {"hidden": ((64,),), "output": ("sigmoid",), "encoder_input": ("whitened",)},
+        "published": {
+            "hidden": ((16,),),
+            "output": ("linear",),
+            "encoder_input": ("raw",),
+            "skip": (False,),
+        },
+        "ours": {
+            "hidden": ((64,),),
+            "output": ("sigmoid",),
+            "encoder_input": ("whitened",),
+            "skip": (True,),
+        },
     }
     models = {
         "vae": {"model": ("vae",), "prior": ("standard",)},

@@ -1,4 +1,4 @@
-"""Measures how fast sweeps train here, or how well known dimensions are found.
+"""Measures how fast sweeps train here, how well known dimensions are found, or how soon.
 
 Usage:
     python -m mdvae.bench [--json=FILE] [--png=FILE] [--seconds=S] [--repeats=N] [--no_growth]
@@ -133,7 +133,7 @@ def parse(argv: Sequence[str]) -> Options | None:
     flags.DEFINE_boolean("answer", False, "", flag_values=values)
     flags.DEFINE_list("budgets", list(map(str, BUDGETS)), "", flag_values=values)
     config = None
-    if any(arg.lstrip("-").partition("=")[0] == "answer" for arg in argv):
+    if any(arg.startswith(("--config", "-config")) for arg in argv[1:]):
         config, stray = cli.parse_config(argv, values)
     else:
         stray = cli.parse_flags(argv, values)
@@ -151,9 +151,11 @@ def parse(argv: Sequence[str]) -> Options | None:
     json_file, png = (_file(name, str(values[name].value or "")) for name in ("json", "png"))
     png = png or (json_file.with_suffix(".png") if json_file else None)
     timing, growth = Timing(seconds, repeats), not no_growth
-    if values["answer"].value and config is not None:
+    if values["answer"].value:
         answer = _answer(config, values)
         return Options(json_file, png, timing, growth, images, answer=answer)
+    if config is not None:
+        raise ConfigError("--config: has no effect without --answer; leave it out")
     return Options(json_file, png, timing, growth, images, _truth(values))
 
 
@@ -164,8 +166,10 @@ def _only(names: Sequence[str], values: flags.FlagValues, where: str) -> None:
             raise ConfigError(f"--{name}: has no effect {where}; leave it out")
 
 
-def _answer(config: SweepConfig, values: flags.FlagValues) -> AnswerPlan:
+def _answer(config: SweepConfig | None, values: flags.FlagValues) -> AnswerPlan:
     """The benchmark of how much training the answer takes."""
+    if config is None:
+        raise ConfigError("--config: missing; give a config file, such as configs/table1.py")
     others = ("truth", "images", *SPEED_FLAGS, *TRUTH_FLAGS)
     _only([name for name in others if name not in ANSWER_FLAGS], values, "with --answer")
     workdir = _workdir(values, f"runs/answer-{config.name}")

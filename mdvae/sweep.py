@@ -35,7 +35,7 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +57,7 @@ from mdvae.settings.grid import Group, make_cells, make_groups
 from mdvae.stages.measures import measure_samples
 from mdvae.stages.plan import check_weights, stages_of
 from mdvae.store import checkpoint, opening, rundir
-from mdvae.store.loading import LoadedRun, load_run
+from mdvae.store.loading import LoadedRun, TrainSweep, load_run
 from mdvae.store.lock import lock_directory
 from mdvae.store.slices import DONE, is_finished
 from mdvae.training import train_slices, write_manifest
@@ -265,7 +265,7 @@ class StoppedError(Exception):
     """Training was interrupted, and has been saved."""
 
 
-def trainer(command: str) -> Callable[[SweepConfig, Path], LoadedRun]:
+def trainer(command: str) -> TrainSweep:
     """Trains sweeps within another command, which goes on where one was stopped.
 
     It raises `StoppedError` there.

@@ -63,6 +63,9 @@ def test_notebook_runs(path, monkeypatch):
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_estimates_in_a_notebook(monkeypatch, tmp_path):
+    # It trains for minutes, and so as a user's notebook would.
+    for name in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
     texts = outputs(ESTIMATE, monkeypatch, MDVAE_WORKDIR=tmp_path, MDVAE_EFFORT="quick")
     assert "dimension " in texts[1]
     assert (tmp_path / "tumours" / "estimate.json").is_file()

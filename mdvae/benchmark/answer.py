@@ -6,7 +6,7 @@ own, in a run directory of its own.
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,14 +18,11 @@ from mdvae.benchmark.answer_tables import RULES, make_report
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Cell, make_cells
 from mdvae.settings.sweep import SweepConfig
-from mdvae.store.loading import LoadedRun
+from mdvae.store.loading import TrainSweep
 from mdvae.store.rundir import Row, write_atomic, write_csv
 
 RESULTS, REPORT, FIGURE = "answer.csv", "answer.md", "answer.png"
 BUDGETS = (0.1, 0.2, 0.4, 0.7, 1.0)
-
-# train(config, folder): trains a sweep, or what is left of it.
-Train = Callable[[SweepConfig, Path], LoadedRun]
 
 
 class AnswerPlan(NamedTuple):
@@ -57,7 +54,13 @@ def make_plan(config: SweepConfig, budgets: Sequence[str], workdir: Path) -> Ans
                 " 0 and up to 1, such as 0.1,0.3,1"
             )
         steps.add(max(1, round(part * config.steps)))
-    if all(expected_ad(cell) is None for cell in make_cells(config)):
+    cells = make_cells(config)
+    if len({cell.batch_size for cell in cells}) > 1:
+        raise ConfigError(
+            f"--config: batch_size of {config.name} is an axis, so that steps are no measure of"
+            " samples; give one batch_size"
+        )
+    if all(expected_ad(cell) is None for cell in cells):
         raise ConfigError(
             f"--config: {config.name} has no cell whose dimension is known; give one that has, such"
             " as configs/table1.py"
@@ -65,17 +68,17 @@ def make_plan(config: SweepConfig, budgets: Sequence[str], workdir: Path) -> Ans
     return AnswerPlan(config, tuple(sorted(steps)), workdir)
 
 
-def _of_budget(plan: AnswerPlan, steps: int, train: Train) -> list[Row]:
+def _of_budget(plan: AnswerPlan, steps: int, train: TrainSweep) -> list[Row]:
     """The rows of one budget, by cell."""
-    # An epoch is a number of steps; these have one already.
-    config = dataclasses.replace(plan.config, steps=steps, epochs=0)
+    # An epoch is a number of steps; these have one already. Stages say nothing of a cell's count.
+    config = dataclasses.replace(plan.config, steps=steps, epochs=0, stages={})
     run = train(config, plan.workdir / f"steps_{steps}")
     seconds = sum(entry["seconds"] for entry in run.manifest["slices"])
     cells = {cell.name: cell for cell in run.cells}
     return [
         _row(cells[found["cell"]], found, steps, seconds, seconds / len(run.results))
         for found in summarise(run)
-        if found["expected_ad"] is not None
+        if found["expected_ad"] is not None and not math.isnan(found["ad_correct"])
     ]
 
 
@@ -91,7 +94,7 @@ def _row(cell: Cell, found: Row, steps: int, seconds: float, each: float) -> Row
         "runs": found["runs"],
     }
     for rule in RULES:
-        hits = round(found["runs"] * (found[f"{rule}_correct"] or 0.0))
+        hits = round(found["runs"] * found[f"{rule}_correct"])
         interval = fraction_interval(hits, found["runs"])
         row |= {rule: hits, f"{rule}_low": interval.low, f"{rule}_high": interval.high}
     for word in ("mean", "low", "high"):
@@ -99,7 +102,7 @@ def _row(cell: Cell, found: Row, steps: int, seconds: float, each: float) -> Row
     return row
 
 
-def run_answer(plan: AnswerPlan, train: Train) -> list[Row]:
+def run_answer(plan: AnswerPlan, train: TrainSweep) -> list[Row]:
     """Trains every budget that is not trained yet, prints the tables, and writes them.
 
     In the plan's folder: answer.csv, a row per budget and cell; answer.md, the tables; answer.png;
@@ -109,18 +112,26 @@ def run_answer(plan: AnswerPlan, train: Train) -> list[Row]:
         train: trains a sweep in a folder, or what is left of it.
 
     Returns:
-        The rows: cell, kappa, d, r, in_theorem, expected_ad, steps, samples (of a run), seconds
-        (of training all runs), seconds_per_run, runs; how many are right by each rule of
-        `answer_tables.RULES`, with `_low` and `_high` of the fraction's 95 % interval; and
-        neg_elbo_paper_units with its interval.
+        The rows: cell, kappa, d, r, in_theorem, expected_ad, ad_threshold, steps, samples (of a
+        run), seconds (of training all runs), seconds_per_run (their mean), runs; how many are right
+        by each rule of `answer_tables.RULES`, with `_low` and `_high` of the fraction's 95 %
+        interval; and `neg_elbo_paper_units_mean`, `_low` and `_high`.
+
+    Raises:
+        ConfigError: where no method of the config counts dimensions.
     """
     rows: list[Row] = []
     for i, steps in enumerate(plan.steps):
         print(f"budget {i + 1}/{len(plan.steps)}: {steps:,} steps", flush=True)
         rows += _of_budget(plan, steps, train)
+        if not rows:
+            raise ConfigError(
+                f"--config: the methods of {plan.config.name} count no dimensions; give a config"
+                " whose methods do"
+            )
         # After each, so that something is there to be looked at.
         write_csv(plan.workdir / RESULTS, rows)
-    text = make_report(rows)
+    text = make_report(rows, {cell.name: cell for cell in make_cells(plan.config)})
     write_atomic(plan.workdir / REPORT, text)
     print("\n" + text)
     draw_answer(rows, plan.workdir / FIGURE)

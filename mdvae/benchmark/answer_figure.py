@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mdvae.benchmark.answer_tables import RULES, budgets_of, cells_of, rule_name, shares_of
+from mdvae.benchmark.answer_tables import OUTSIDE, RULES, budgets_of, cells_of, rule_name, shares_of
 from mdvae.reports.plotting import STYLE, colours_of
 from mdvae.store.rundir import Row
 
@@ -32,17 +32,19 @@ def draw_answer(rows: Sequence[Row], file: Path) -> None:
         _curves(first, rows, {row["steps"]: row["samples"] for row in rows})
         for axes, rule in zip(others, RULES, strict=True):
             _squares(axes, rows, rule, labelled=axes is others[0])
+        if any(not row["in_theorem"] for row in rows):
+            figure.supxlabel(OUTSIDE.replace("\\", ""), fontsize=7)
         figure.savefig(file)
 
 
 def _curves(axes: Axes, rows: Sequence[Row], samples: dict[int, int]) -> None:
     """The fraction of right runs against samples a run."""
     for rule, colour in zip(RULES, colours_of(len(RULES)), strict=True):
-        shares = {k: share for k, share in shares_of(rows, rule).items() if share.runs}
+        shares = {k: share for k, share in shares_of(rows, rule).items() if share.fraction.n}
         x = np.array([samples[steps] for steps in shares]) / 1e6
-        y = np.array([share.interval.mean for share in shares.values()])
-        low = np.array([share.interval.low for share in shares.values()])
-        high = np.array([share.interval.high for share in shares.values()])
+        y = np.array([share.fraction.mean for share in shares.values()])
+        low = np.array([share.fraction.low for share in shares.values()])
+        high = np.array([share.fraction.high for share in shares.values()])
         marker, line = LOOKS[rule]
         axes.plot(
             x, y, line, marker=marker, markersize=4, color=colour, label=rule_name(rows, rule)

@@ -1,23 +1,16 @@
 """The tables of how much training the right answer takes; rows are those of its answer.csv."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
-from mdvae.analysis.statistics import Interval, fraction_interval
 from mdvae.benchmark.plan import duration
-from mdvae.reports.tables import Column, fixed, markdown_table, plain
+from mdvae.benchmark.shares import Share, share, share_text
+from mdvae.reports.tables import Column, axis_columns, fixed, markdown_table, plain
+from mdvae.settings.grid import Cell
 from mdvae.store.rundir import Row
 
 # Columns that count the runs that are right, by the rule that counts their dimensions.
 RULES = ("ad", "ad_gap")
-
-
-class Share(NamedTuple):
-    """How many runs are right of how many; the interval is of the fraction."""
-
-    hits: int
-    runs: int
-    interval: Interval
+OUTSIDE = "\\* outside Theorems 1 and 2 of CVAE-dims, and in no fraction of all cells."
 
 
 def rule_name(rows: Sequence[Row], rule: str) -> str:
@@ -36,7 +29,7 @@ def shares_of(rows: Sequence[Row], rule: str) -> dict[int, Share]:
     for steps in budgets_of(rows):
         mine = [row for row in rows if row["steps"] == steps and row["in_theorem"]]
         hits, runs = sum(row[rule] for row in mine), sum(row["runs"] for row in mine)
-        found[steps] = Share(hits, runs, fraction_interval(hits, runs))
+        found[steps] = share(hits, runs)
     return found
 
 
@@ -63,13 +56,6 @@ def _million(samples: float) -> str:
     return f"{samples / 1e6:.3g}"
 
 
-def _share_text(share: Share) -> str:
-    if not share.runs:
-        return "–"
-    low, high = 100 * share.interval.low, 100 * share.interval.high
-    return f"{share.hits}/{share.runs} ({low:.0f}–{high:.0f} %)"
-
-
 def _by_budget(rows: Sequence[Row]) -> str:
     shares = {rule: shares_of(rows, rule) for rule in RULES}
     first = {row["steps"]: row for row in reversed(rows)}
@@ -82,7 +68,7 @@ def _by_budget(rows: Sequence[Row]) -> str:
     columns += [
         plain(
             f"{rule_name(rows, rule)} as expected",
-            lambda row, rule=rule: _share_text(shares[rule][row["steps"]]),
+            lambda row, rule=rule: share_text(shares[rule][row["steps"]]),
         )
         for rule in RULES
     ]
@@ -95,8 +81,9 @@ def _answer_text(row: Row | None) -> str:
     return f"{_million(row['samples'])} M, {fixed(row['seconds_per_run'], 1)} s"
 
 
-def _by_cell(rows: Sequence[Row]) -> str:
+def _by_cell(rows: Sequence[Row], settings: Mapping[str, Cell]) -> str:
     cells, budgets = cells_of(rows), budgets_of(rows)
+    last = [by_steps[budgets[-1]] for by_steps in cells.values()]
 
     def hits(rule: str) -> Column:
         return plain(
@@ -104,15 +91,10 @@ def _by_cell(rows: Sequence[Row]) -> str:
             lambda row: " ".join(str(cells[row["cell"]][steps][rule]) for steps in budgets),
         )
 
-    def text(row: Mapping[str, Any], name: str) -> str:
-        return str(row[name]) + ("" if name != "r" or row["in_theorem"] else "*")
-
     columns = [
-        plain("κ", lambda row: text(row, "kappa")),
-        plain("d", lambda row: text(row, "d")),
-        plain("r", lambda row: text(row, "r")),
-        plain("expected", lambda row: text(row, "expected_ad")),
-        plain("runs", lambda row: text(row, "runs")),
+        *axis_columns(settings, last),
+        plain("expected", lambda row: f"{row['expected_ad']}{'' if row['in_theorem'] else '*'}"),
+        plain("runs", lambda row: str(row["runs"])),
     ]
     for rule in RULES:
         columns += [
@@ -122,27 +104,32 @@ def _by_cell(rows: Sequence[Row]) -> str:
             ),
             hits(rule),
         ]
-    last = [by_steps[budgets[-1]] for by_steps in cells.values()]
     return markdown_table(columns, last)
 
 
-def make_report(rows: Sequence[Row]) -> str:
-    """The tables as markdown: by budget, over all cells of the theorem, and by cell."""
+def make_report(rows: Sequence[Row], settings: Mapping[str, Cell]) -> str:
+    """The tables as markdown: by budget, over all cells of the theorem, and by cell.
+
+    Args:
+        settings: the cells by name.
+    """
     outside = any(not row["in_theorem"] for row in rows)
     lines = [
         "# Samples and seconds until the right answer",
         "",
         "Each budget is a training of its own, its schedules over its own steps. The fractions are"
         " over the cells for which a theorem says what is right, with 95 % intervals (Wilson);"
-        " seconds are of training alone, without compiling and evaluating.",
+        " seconds are of training alone, without compiling and evaluating, of all cells together,"
+        " and of one run on average. Of a training that was killed, not stopped, they are those"
+        " since.",
         "",
         _by_budget(rows),
         "",
         "The answer of a cell: the least budget from which on all of its runs are right, in samples"
         " and seconds of one run among all.",
         "",
-        _by_cell(rows),
+        _by_cell(rows, settings),
     ]
     if outside:
-        lines += ["", "\\* r = d, or κ below r: outside the theorem, and in no fraction above."]
+        lines += ["", OUTSIDE]
     return "\n".join(lines) + "\n"

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from mdvae.analysis.statistics import NAN, Interval, fraction_interval
+from mdvae.analysis.statistics import NAN
 from mdvae.benchmark.plan import duration
+from mdvae.benchmark.shares import Share, share, share_text
 from mdvae.benchmark.truth_data import SCIKIT_DIMENSION, split_of
 from mdvae.reports.tables import fixed, markdown_table, plain
 from mdvae.store.rundir import Row
@@ -15,18 +16,6 @@ from mdvae.store.rundir import Row
 OURS = "mdvae"
 # Before the name of another estimator, in a column of truth.csv.
 ESTIMATE = "estimate_"
-
-
-class Share(NamedTuple):
-    """How often something holds: how many times, and the fraction with its Wilson interval."""
-
-    hits: int
-    fraction: Interval
-
-
-def share(values: Sequence[bool]) -> Share:
-    """How many of some values are true."""
-    return Share(sum(values), fraction_interval(sum(values), len(values)))
 
 
 def estimators(rows: Sequence[Row]) -> list[str]:
@@ -55,6 +44,10 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else NAN
 
 
+def _doubted(rows: Sequence[Row]) -> Share:
+    return share(sum(bool(row["doubts"]) for row in rows), len(rows))
+
+
 def score(rows: Sequence[Row], estimator: str) -> Row:
     """How well an estimator does on some data sets.
 
@@ -76,7 +69,7 @@ def score(rows: Sequence[Row], estimator: str) -> Row:
         "mre": _mean(abs(found - truth) / truth),
         "mae_rounded": _mean(abs(whole - truth)),
         "mre_rounded": _mean(abs(whole - truth) / truth),
-        "exact": share([bool(hit) for hit in whole == truth]),
+        "exact": share(int((whole == truth).sum()), len(whole)),
     }
     return scores | (_trust(rows) if estimator == OURS else {})
 
@@ -86,9 +79,11 @@ def _trust(rows: Sequence[Row]) -> Row:
     given = [row for row in rows if row.get("low") is not None and row.get("high") is not None]
     seconds = [row["seconds"] for row in rows]
     return {
-        "covered": share([row["low"] <= row["truth"] <= row["high"] for row in given]),
-        "doubted_wrong": share([bool(row["doubts"]) for row in rows if not is_right(row)]),
-        "doubted_right": share([bool(row["doubts"]) for row in rows if is_right(row)]),
+        "covered": share(
+            sum(row["low"] <= row["truth"] <= row["high"] for row in given), len(given)
+        ),
+        "doubted_wrong": _doubted([row for row in rows if not is_right(row)]),
+        "doubted_right": _doubted([row for row in rows if is_right(row)]),
         "seconds_median": float(np.median(seconds)),
         "seconds_most": float(max(seconds)),
     }
@@ -118,14 +113,6 @@ def summarise(rows: Sequence[Row]) -> list[Row]:
 
 def _percent(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.1f} %"
-
-
-def _share(value: Share | None) -> str:
-    """Such as "9 of 10 (60-98 %)"; a dash where there is nothing to count."""
-    if value is None or value.fraction.n == 0:
-        return "–"
-    low, high = 100 * value.fraction.low, 100 * value.fraction.high
-    return f"{value.hits} of {value.fraction.n} ({low:.0f}-{high:.0f} %)"
 
 
 def _answer(row: Row) -> str:
@@ -179,7 +166,7 @@ def score_table(summary: Sequence[Row]) -> str:
         plain("rounded", lambda row: fixed(row["mae_rounded"], 2)),
         plain("relative", lambda row: _percent(row["mre"])),
         plain("relative, rounded", lambda row: _percent(row["mre_rounded"])),
-        plain("exact when rounded", lambda row: _share(row["exact"])),
+        plain("exact when rounded", lambda row: share_text(row["exact"])),
     ]
     return markdown_table(columns, summary)
 
@@ -188,9 +175,9 @@ def trust_table(summary: Sequence[Row]) -> str:
     """A line per family of some lines of `summarise`: how far our answers can be trusted."""
     columns = [
         plain("family", lambda row: row["family"]),
-        plain("interval holds the truth", lambda row: _share(row["covered"])),
-        plain("in doubt where wrong", lambda row: _share(row["doubted_wrong"])),
-        plain("in doubt where right", lambda row: _share(row["doubted_right"])),
+        plain("interval holds the truth", lambda row: share_text(row["covered"])),
+        plain("in doubt where wrong", lambda row: share_text(row["doubted_wrong"])),
+        plain("in doubt where right", lambda row: share_text(row["doubted_right"])),
         plain("time, median", lambda row: duration(row["seconds_median"])),
         plain("largest", lambda row: duration(row["seconds_most"])),
     ]

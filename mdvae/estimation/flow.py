@@ -5,7 +5,7 @@ How a sweep is trained is given, so that nothing here knows of signals or of com
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,8 +50,7 @@ from mdvae.estimation.plan import (
 )
 from mdvae.estimation.shown import Evidence, best_seed, rung_at
 from mdvae.estimation.verdict import decide
-from mdvae.settings.config import SweepConfig
-from mdvae.store.loading import LoadedRun
+from mdvae.store.loading import LoadedRun, TrainSweep
 
 LONGER, SLOPE = "longer", "slope"
 
@@ -69,7 +68,7 @@ class Options(NamedTuple):
     effort: str
     seed: int
     workdir: Path
-    train: Callable[[SweepConfig, Path], LoadedRun]
+    train: TrainSweep
     field: str = "--workdir"
 
 

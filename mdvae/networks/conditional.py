@@ -1,8 +1,8 @@
 """MLPs of a CVAE: a condition c into the encoder, the decoder and, where it is learned, the prior.
 
 c goes through an MLP of its own to kappa features, which stand beside x in the encoder and beside z
-in the decoder (CVAE-dims, appendix A). With `skip` last layers see x or z, and c, as well. Arrays
-are feature-major, [width, batch].
+in the decoder (CVAE-dims, appendix A). With `skip` last layers see x, or z as attention has weighed
+it, and c as well. Arrays are feature-major, [width, batch].
 """
 
 import math

@@ -67,7 +67,7 @@ class MLP(Section):
             z to x; an empty decoder_hidden mirrors hidden.
         activation, output: of all hidden layers, and of the decoder.
         skip: whether last layers see their inputs too, beside the last hidden layer, as in the
-            second stage of TwoStage; those of a CVAE, a learned prior's too, see the condition.
+            second stage of TwoStage; in a CVAE they, and a learned prior's, see the condition too.
         encoder_input: "whitened" feeds the encoder training data of zero mean and unit covariance
             (see `data.whitening`), "raw" feeds it x; the decoder always models x.
         heads: what a VAE's encoder ends in: "gaussian", mean and log variance, or "point", the mean

@@ -36,18 +36,6 @@ def published_protocol() -> Any:
     )
 
 
-def fast_protocol() -> Any:
-    """What a VAE of 128 units answers by in a third of the samples; see configs/table1.py."""
-    return ConfigDict(
-        {
-            "steps": 30_000,
-            "batch_size": 250,
-            "networks": {"skip": True},
-            "optimiser": {"learning_rate": 0.003},
-        }
-    )
-
-
 def published_images() -> Any:
     """The recipe behind the published Tables 2, 4 and 9, its evaluation included.
 

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from mdvae.data.base import PyTree
 from mdvae.methods.base import make_method
 from mdvae.methods.padding import padded_shapes, true_shapes, unpad_like
 from mdvae.settings.grid import Cell, Group, make_cells
+from mdvae.settings.sweep import SweepConfig
 from mdvae.store import checkpoint, rundir, slices
 from mdvae.store.frames import NAMES, frame_of
 from mdvae.store.models import Model
@@ -285,6 +286,10 @@ def _place(cell: Cell, part: int) -> int:
     if part not in values:
         raise ValueError(f"part: {part} is not usable; {cell.name} has {values}")
     return values.index(part)
+
+
+# Trains a sweep in a folder, or what is left of it.
+TrainSweep = Callable[[SweepConfig, Path], LoadedRun]
 
 
 def load_run(path: str | os.PathLike[str]) -> LoadedRun:

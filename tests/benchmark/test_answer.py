@@ -1,7 +1,10 @@
 """How much training the right answer takes: its budgets, its tables, and resuming."""
 
 import csv
+import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from runs import TINY, finished_run
 
@@ -10,9 +13,11 @@ from mdvae.analysis.statistics import fraction_interval
 from mdvae.benchmark import answer, answer_figure
 from mdvae.benchmark.answer_tables import answer_of, make_report, shares_of
 from mdvae.cli import load_config
-from mdvae.settings.config import resolve
+from mdvae.settings.config import default_config, resolve
 from mdvae.settings.fields import ConfigError
+from mdvae.store.checkpoint import DamagedError
 from mdvae.store.loading import load_run
+from mdvae.sweep import StoppedError
 
 
 def row(cell, steps, hits, gap_hits, runs=3, in_theorem=1):
@@ -34,6 +39,7 @@ def row(cell, steps, hits, gap_hits, runs=3, in_theorem=1):
     }
 
 
+HALF = {"ad_correct": 0.5, "ad_gap_correct": 0.5}
 ROWS = [
     row("a", 1_000, 3, 3),
     row("b", 1_000, 0, 3),
@@ -59,25 +65,29 @@ def test_the_answer_is_the_least_budget_from_which_on_all_runs_are_right():
 
 def test_fractions_are_over_the_cells_of_the_theorem():
     shares = shares_of(ROWS, "ad")
-    assert {steps: (each.hits, each.runs) for steps, each in shares.items()} == {
+    assert {steps: (each.hits, each.fraction.n) for steps, each in shares.items()} == {
         1_000: (3, 6),
         2_000: (5, 6),
         4_000: (5, 6),
     }
-    assert shares[1_000].interval == fraction_interval(3, 6)
-    assert shares_of([row("c", 10, 3, 3, in_theorem=0)], "ad")[10].runs == 0
+    assert shares[1_000].fraction == fraction_interval(3, 6)
+    assert shares_of([row("c", 10, 3, 3, in_theorem=0)], "ad")[10].fraction.n == 0
 
 
 def test_report_says_samples_seconds_and_how_sure():
-    text = make_report(ROWS)
+    settings = {
+        name: SimpleNamespace(point=(("kappa", 20), ("t", t))) for t, name in enumerate("abc")
+    }
+    text = make_report(ROWS, settings)
     assert "| 1,000 |" in text
-    assert "3/6 (19–81 %)" in text
-    assert "6/6 (61–100 %)" in text
+    assert "3 of 6 (19-81 %)" in text
+    assert "6 of 6 (61-100 %)" in text
     assert "1 M, 40.0 s" in text
     assert "0.25 M, 10.0 s" in text
     assert "8*" in text
-    assert "outside the theorem" in text
-    assert "*" not in make_report([each for each in ROWS if each["in_theorem"]])
+    assert "outside Theorems 1 and 2" in text
+    assert "| κ | t | expected |" in re.sub(" +", " ", text)  # what tells cells apart
+    assert "*" not in make_report([each for each in ROWS if each["in_theorem"]], settings)
 
 
 def test_figure_of_cells_without_a_theorem(tmp_path):
@@ -95,23 +105,46 @@ def test_budgets_are_parts_of_the_steps(tmp_path):
 
 
 def test_data_without_a_truth_are_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(400, 3)))
+    config = default_config(data="array")
+    config.update({"name": "own", "grid": {"kappa": (4,)}, "steps": 10, "batch_size": 50})
+    config.data.update({"path": str(tmp_path / "x.npy"), "n_eval": 100})
+    found = resolve(config)
+    with pytest.raises(ConfigError, match="own has no cell whose dimension is known; give one"):
+        answer.make_plan(found, ["1"], tmp_path)
+
+
+def test_steps_of_several_batch_sizes_are_refused(tmp_path):
     config = load_config(TINY)
-    config.grid = {"log_gamma_init": (0.0,), "kappa": (4,)}
-    config.data = {"kind": "array", "path": "x.npy"}
-    with pytest.raises(ConfigError):
+    config.grid.wide.batch_size = (50, 100)
+    config.grid.narrow.batch_size = (50,)
+    with pytest.raises(ConfigError, match="batch_size of tiny is an axis"):
         answer.make_plan(resolve(config), ["1"], tmp_path)
+
+
+def test_methods_that_count_nothing_are_left_out(tmp_path, monkeypatch):
+    finished, nan = load_run(finished_run(TINY)[0]), float("nan")
+    uncounted = [{**row, "ad_correct": nan} for row in answer.summarise(finished)]
+    plan = answer.make_plan(resolve(load_config(TINY)), ["1"], tmp_path)
+    monkeypatch.setattr(answer, "summarise", lambda _: [*uncounted[1:], {**uncounted[0], **HALF}])
+    assert len(answer.run_answer(plan, lambda *_: finished)) == 1
+    monkeypatch.setattr(answer, "summarise", lambda _: uncounted)
+    with pytest.raises(ConfigError, match="the methods of tiny count no dimensions; give a config"):
+        answer.run_answer(plan, lambda *_: finished)
 
 
 def test_every_budget_is_a_sweep_of_its_own(tmp_path, capsys):
     finished, asked = load_run(finished_run(TINY)[0]), []
 
     def train(config, path):
-        asked.append((config.steps, config.batch_size, path.name))
+        asked.append((config.steps, config.epochs, config.stages, path.name))
         return finished
 
-    plan = answer.make_plan(resolve(load_config(TINY)), ["0.5", "1"], tmp_path)
+    config = load_config(TINY)
+    config.stages.second = {"steps": 10}
+    plan = answer.make_plan(resolve(config), ["0.5", "1"], tmp_path)
     rows = answer.run_answer(plan, train)
-    assert asked == [(30, 100, "steps_30"), (60, 100, "steps_60")]
+    assert asked == [(30, 0, {}, "steps_30"), (60, 0, {}, "steps_60")]
     with open(tmp_path / answer.RESULTS, encoding="utf-8") as table:
         written = list(csv.DictReader(table))
     assert len(written) == len(rows) == 2 * 5
@@ -135,6 +168,10 @@ def test_command_line():
     assert options.answer is not None
     assert (options.answer.steps, options.answer.config.seeds) == ((30,), 3)
     assert str(options.answer.workdir) == "w"
+    options = bench.parse(["bench", "--truth", "--workdir", "answer"])
+    assert options is not None
+    assert options.truth is not None
+    assert str(options.truth.workdir) == "answer"
     options = bench.parse(arguments)
     assert options is not None
     assert options.answer is not None
@@ -153,7 +190,8 @@ def test_command_line():
         (["--answer", f"--config={TINY}", "--budgets="], "--budgets: '' is not usable"),
         (["--answer", f"--config={TINY}", "stray"], "stray: not a flag"),
         (["--budgets=0.5"], "--budgets: has no effect without --answer"),
-        ([f"--config={TINY}"], "--config: no such flag"),
+        ([f"--config={TINY}"], "--config: has no effect without --answer"),
+        ([f"--config={TINY}", "--answer=false"], "--config: has no effect without --answer"),
         (["--workdir=x"], "--workdir: has no effect without --truth or --answer"),
     ],
 )
@@ -161,6 +199,17 @@ def test_mistakes(flags, message):
     with pytest.raises(ConfigError) as caught:
         bench.parse(["bench", *flags])
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(("error", "code"), [(StoppedError(), 75), (DamagedError("torn"), 1)])
+def test_a_training_that_does_not_end(error, code, tmp_path, monkeypatch, capsys):
+    def train(*_):
+        raise error
+
+    monkeypatch.setattr(bench, "trainer", lambda command: train)
+    command = ["bench", "--answer", f"--config={TINY}", f"--workdir={tmp_path}"]
+    assert bench.main(command) == code
+    assert capsys.readouterr().err == ("error: torn\n" if code == 1 else "")
 
 
 @pytest.mark.long

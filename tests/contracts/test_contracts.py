@@ -80,6 +80,7 @@ VARIANTS = {
     "ivae_conv": [{"likelihood": "bernoulli", "scaling": "batch", "prior_of": "last"}],
     "mlp": [
         {},
+        {"prior": "learned", "attention": True},
         {"prior": "learned", "attention": True, "skip": True},
         {"skip": True},
         {"heads": "point", "initial": "glorot"},
@@ -164,10 +165,10 @@ def all_cases():
                 continue  # seen on the other manifold
             if "prior" in changes and not conditional:
                 continue  # of no effect without a condition
-            if "mlp" in names and conditional and changes.get("skip") and "manifold" not in names:
+            if "mlp" in names and "prior" in changes and "manifold" not in names:
                 continue  # seen on one kind of data
             if "mlp" in names and conditional and "skip" in changes and "prior" not in changes:
-                continue  # a learned prior has all and more
+                continue  # seen with a learned prior
             if conditional and not {"array", "latents", "random_net"}.isdisjoint(names):
                 continue  # has no condition
             if "mlp" in names and not conditional and ("skip" in changes) != ("latents" in names):
@@ -193,7 +194,8 @@ LESSER += ["array_given-vae-mlp-adam-model=cvae", "union-vae-mlp-adam-model=cvae
 LESSER += ["array-vae-mlp-adam", "random_net-vae-mlp-adam"]
 LESSER += [name for name in CASES if name.startswith("sequences-")]
 LESSER += [name for name in CASES if "resnet" in name]
-LESSER += ["manifold-vae-mlp-adam-model=cvae-prior=learned-attention=True-skip=True"]
+WITH_PRIOR = "manifold-vae-mlp-adam-model=cvae-prior=learned-attention=True"
+LESSER += [WITH_PRIOR, f"{WITH_PRIOR}-skip=True"]
 LESSER += ["latents-vae-mlp-adam-skip=True", "images-vae-mlp-adam-model=cvae"]
 LESSER += [name for name in CASES if "-ivae-" in name]
 # And of networks on images, which take long to compile, all but one.
@@ -205,6 +207,7 @@ WITH_CRITIC = [name for name, case in CASES.items() if case[1] in OF_POINTS]
 LESSER += [*WITH_CRITIC, "manifold-vae-mlp-rmsprop"]
 # And of data that differ from manifolds in their source alone.
 SLOW += ["sequence_array-vae-lstm-adam-model=cvae", "latents-vae-mlp-adam-skip=True"]
+SLOW += [f"{WITH_PRIOR}-skip=True"]
 SLOW += [name for name in WITH_CRITIC if not name.startswith("manifold-lmgae-mlp-rmsprop-")]
 
 

@@ -33,7 +33,7 @@ def _hangs_up():
     """As without nohup, however the tests were started."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, before or signal.SIG_DFL)
 
 
 def assert_saved(child, path, number):

@@ -15,16 +15,17 @@ from mdvae.networks.base import shapes_of, with_standard_prior
 from mdvae.settings.grid import Cell, Sizes, make_cells, make_groups
 
 STEPS = 30
-KINDS = [("standard", False), ("standard", True), ("learned", False), ("learned", True)]
+KINDS = [("standard", True), ("standard", False), ("learned", False), ("learned", True)]
+KINDS = [*((*kind, False) for kind in KINDS), ("learned", True, True)]
 
 
 @pytest.mark.parametrize(
-    ("prior", "attention"),
-    [pytest.param(*pair, marks=[pytest.mark.long] * (pair != KINDS[1])) for pair in KINDS],
+    ("prior", "attention", "skip"),
+    [pytest.param(*kind, marks=[pytest.mark.long] * (kind != KINDS[0])) for kind in KINDS],
 )
-def test_padded_equals_unpadded(tiny, prior, attention):
+def test_padded_equals_unpadded(tiny, prior, attention, skip):
     grid = {"kappa": (2, 5), "d": (4, 9), "r": (3,), "t": (0, 1, 3)}
-    fields = {"model": "cvae", "prior": prior, "attention": attention, "skip": attention}
+    fields = {"model": "cvae", "prior": prior, "attention": attention, "skip": skip}
     config = tiny(grid, steps=STEPS, hidden=(8, 6), activation="prelu", **fields)
     (group,) = make_groups(make_cells(config))
     assert (group.sizes.kappa, group.sizes.d, group.sizes.c) == (5, 9, 3)
@@ -52,9 +53,14 @@ def test_networks_of_a_cell_at_wider_sizes(tiny, data, t):
 
 
 def test_last_layers_that_see_their_inputs(tiny):
-    """Of a CVAE: x and c, z and c, and c of the prior. Hidden layers are taken away."""
+    """Of a CVAE: x and c, z as attention weighs it and c, and c of the prior.
+
+    Hidden layers are taken away, and attention weighs the latents by what is its own.
+    """
     grid = {"kappa": (5,), "d": (6,), "r": (3,), "t": (2,)}
-    (cell,) = make_cells(tiny(grid, model="cvae", prior="learned", skip=True, hidden=(7,)))
+    (cell,) = make_cells(
+        tiny(grid, model="cvae", prior="learned", attention=True, skip=True, hidden=(7,))
+    )
     networks = networks_of(cell)
     params, stats = networks.init(jax.random.key(3))
     for part, last in (("encoder", "heads"), ("decoder", "mean"), ("prior", "heads")):
@@ -64,6 +70,10 @@ def test_last_layers_that_see_their_inputs(tiny):
     key_x, key_c, key_z = jax.random.split(jax.random.key(4), 3)
     batch = {"x": jax.random.uniform(key_x, (6, 9)), "c": jax.random.normal(key_c, (2, 9))}
     z = jax.random.normal(key_z, (5, 9))
+
+    attention = params["decoder"]["attention"]["Linear_1"]
+    attention["kernel"] = jnp.zeros_like(attention["kernel"])
+    weights = 1 / (1 + np.exp(-np.asarray(attention["bias"], np.float64)))
 
     def seen(part, last, **inputs):
         own = params[part]
@@ -76,15 +86,17 @@ def test_last_layers_that_see_their_inputs(tiny):
 
     (mean, logvar), _ = networks.encode(params, stats, batch, False)
     np.testing.assert_allclose(
-        np.stack([mean, logvar]), seen("encoder", "heads", skip=batch["x"], told=batch["c"]), 1e-5
+        np.stack([mean, logvar]),
+        seen("encoder", "heads", skip=batch["x"], told=batch["c"]),
+        1e-5,
+        1e-6,
     )
     x_hat, _ = networks.decode(params, stats, z, batch, False)
-    logits = seen("decoder", "mean", skip=z, told=batch["c"])
-    np.testing.assert_allclose(x_hat, 1 / (1 + np.exp(-logits)), 1e-5)
+    logits = seen("decoder", "mean", skip=weights[:, None] * z, told=batch["c"])
+    np.testing.assert_allclose(x_hat, 1 / (1 + np.exp(-logits)), 1e-5, 1e-6)
     assert networks.prior is not None
-    np.testing.assert_allclose(
-        np.stack(networks.prior(params, batch)), seen("prior", "heads", told=batch["c"]), 1e-5
-    )
+    found = np.stack(networks.prior(params, batch))
+    np.testing.assert_allclose(found, seen("prior", "heads", told=batch["c"]), 1e-5, 1e-6)
 
 
 FRESH = 500
