@@ -36,19 +36,11 @@ def get_config() -> ConfigDict:
     config = default_config()
     config.name = "table7"
     base = {"kappa": (20,), "d": (20,), "r": (10,), "t": (5,), "log_gamma_init": STARTS}
+    whitened = {"hidden": ((64,),), "output": ("sigmoid",), "encoder_input": ("whitened",)}
     networks = {
-        "published": {
-            "hidden": ((16,),),
-            "output": ("linear",),
-            "encoder_input": ("raw",),
-            "skip": (False,),
-        },
-        "ours": {
-            "hidden": ((64,),),
-            "output": ("sigmoid",),
-            "encoder_input": ("whitened",),
-            "skip": (True,),
-        },
+        "published": {"hidden": ((16,),), "output": ("linear",), "encoder_input": ("raw",)},
+        "ours": whitened,
+        "skip": {**whitened, "skip": (True,), "log_gamma_init": (20.0,)},
     }
     models = {
         "vae": {"model": ("vae",), "prior": ("standard",)},

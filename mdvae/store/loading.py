@@ -18,7 +18,7 @@ from mdvae.settings.sweep import SweepConfig
 from mdvae.store import checkpoint, rundir, slices
 from mdvae.store.frames import NAMES, frame_of
 from mdvae.store.models import Model
-from mdvae.store.samples import batch_of, stretches_of
+from mdvae.store.samples import batch_of, place_of, stretches_of
 
 
 class LoadedRun:
@@ -170,7 +170,7 @@ class LoadedRun:
         """
         if part is None:
             return self._lookup(self.mean_spectra, cell, seed)
-        return self._lookup(self.spectra, cell, seed)[_place(self.cell(cell), part)]
+        return self._lookup(self.spectra, cell, seed)[place_of(self.cell(cell), part)]
 
     def is_saved(self, cell: str | Cell, seed: int) -> bool:
         """Whether there is a checkpoint of a run that can be read."""
@@ -270,7 +270,7 @@ class LoadedRun:
             part: one of the cell's parts, as in parts.csv; by default all of them mixed.
         """
         found = self.cell(cell)
-        place = None if part is None else _place(found, part)
+        place = None if part is None else place_of(found, part)
         return batch_of(found, self._seed(seed), n, purpose, place)
 
     def samples(
@@ -278,14 +278,6 @@ class LoadedRun:
     ) -> np.ndarray:
         """Samples of a run's data, [n, ...]; see `batch`."""
         return self.batch(cell, seed, n, purpose)[0]
-
-
-def _place(cell: Cell, part: int) -> int:
-    """Where a part of a cell's data stands among its parts."""
-    values = [each.value for each in cell.parts]
-    if part not in values:
-        raise ValueError(f"part: {part} is not usable; {cell.name} has {values}")
-    return values.index(part)
 
 
 # Trains a sweep in a folder, or what is left of it.

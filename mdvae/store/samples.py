@@ -62,3 +62,15 @@ def stretches_of(cell: Cell, seed: int, points: int, n: int, purpose: str) -> np
         return samples(points, n, stride=points)
     # One sample of a series of any length, cut.
     return samples(n * points, 1).reshape(n, points, -1)
+
+
+def place_of(cell: Cell, part: int) -> int:
+    """Where a part of a cell's data stands among its parts.
+
+    Raises:
+        ValueError: where there is no such part.
+    """
+    values = [each.value for each in cell.parts]
+    if part not in values:
+        raise ValueError(f"part: {part} is not usable; {cell.name} has {values}")
+    return values.index(part)

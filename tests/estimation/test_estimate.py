@@ -230,7 +230,7 @@ def test_an_estimate_and_its_file(whole, tmp_path):
 
 
 def test_stopped(folder, monkeypatch, capsys):
-    monkeypatch.setattr(estimate, "run_sweep", lambda arguments: cli.INTERRUPTED)
+    monkeypatch.setattr("mdvae.sweep.run_sweep", lambda arguments: cli.INTERRUPTED)
     assert command(folder, "stopped") == cli.INTERRUPTED
     assert "dimension" not in capsys.readouterr().out
     with pytest.raises(KeyboardInterrupt, match=r"saved; workdir='.*stopped too' goes on"):
