@@ -40,7 +40,7 @@ def get_config() -> ConfigDict:
     networks = {
         "published": {"hidden": ((16,),), "output": ("linear",), "encoder_input": ("raw",)},
         "ours": whitened,
-        "skip": {**whitened, "skip": (True,), "log_gamma_init": (20.0,)},
+        "skip": {**whitened, "skip": (True,), "log_gamma_init": (0.0, 20.0)},
     }
     models = {
         "vae": {"model": ("vae",), "prior": ("standard",)},

@@ -246,6 +246,7 @@ def test_report_of_table7(tmp_path):
     assert text.count("from initial log γ = -20, -10, 0, 10, 20, AD (0.05) is") == 6
     assert text.count("AD (0.05) is 5.0, 5.0, 5.0, 5.0, 5.0 and AD (gap)") == 4
     assert text.count("AD (0.05) is 10.0, 10.0, 10.0, 10.0, 10.0 and AD (gap)") == 2
+    assert text.count("from initial log γ = 0, 20, AD (0.05) is") == 3
     assert "AD = r - t by" not in text  # bad starts say nothing on the theorem
 
 
