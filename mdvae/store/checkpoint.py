@@ -4,9 +4,7 @@ import itertools
 import logging
 import os
 import re
-import shutil
 import sys
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,7 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from mdvae.data.base import PyTree
-from mdvae.store import claims, digests, opening
+from mdvae.store import claims, digests, leftovers, opening
 
 # What a checkpoint consists of: what a model is applied with, and what only training needs. Each is
 # read without the other.
@@ -86,6 +84,7 @@ def _manager(
     together = ocp.options.MultiprocessingOptions()
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep,
+        todelete_subdir=leftovers.OLD if create else None,
         create=create,
         read_only=not create,
         enable_async_checkpointing=False,
@@ -117,38 +116,19 @@ def save(
         OSError: where it cannot be written, with the folder of the step; others are whole.
     """
     _check_place(directory)
-    _remove_unfinished(directory)
+    leftovers.remove(directory)
     found = {str(step): {name: digests.of_item(item, names) for name, item in items.items()}}
     saved = {name: ocp.args.StandardSave(item) for name, item in {**items, DIGESTS: found}.items()}
     try:
         with _manager(directory, saved, create=True, keep=keep) as manager:
             manager.save(step, args=ocp.args.Composite(**saved), force=True)
+        leftovers.remove_old(directory)
     except Exception as error:
         number = _error_number(error)
         if number is None:
             raise
-        _remove_unfinished(directory)
+        leftovers.remove(directory)
         raise OSError(number, os.strerror(number), str(directory / str(step))) from error
-
-
-# Orbax's threads may go on writing for a moment after one of them has failed.
-_TRIES, _PAUSE_SECONDS = 40, 0.05
-
-
-def _remove_unfinished(directory: Path) -> None:
-    """Removes what saves that failed, or were killed, have left; it takes up room.
-
-    Not where there are other processes, which may be writing there.
-    """
-    if jax.process_count() > 1:
-        return
-    for _ in range(_TRIES):
-        left = list(directory.glob("*.orbax-checkpoint-tmp*"))
-        if not left:
-            return
-        for part in left:
-            shutil.rmtree(part, ignore_errors=True)
-        time.sleep(_PAUSE_SECONDS)
 
 
 def _error_number(error: BaseException) -> int | None:

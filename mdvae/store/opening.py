@@ -202,7 +202,11 @@ def check_tree(path: Path, directory: Path) -> None:
         if place in seen or not place.is_dir():
             continue
         seen.add(place)
-        for each in sorted(os.scandir(place), key=lambda each: each.name):
+        try:
+            found = sorted(os.scandir(place), key=lambda each: each.name)
+        except FileNotFoundError:  # a step that another process has just removed
+            continue
+        for each in found:
             if each.is_symlink():
                 inside(Path(each.path), directory)
             if each.is_dir():

@@ -34,7 +34,7 @@ from mdvae.engine.trainer import template_of
 from mdvae.methods.base import make_method
 from mdvae.settings.grid import make_cells, make_groups
 from mdvae.settings.registry import SECTIONS
-from mdvae.store import checkpoint, rundir
+from mdvae.store import checkpoint, leftovers, rundir
 
 HANGS = 600.0
 OUTPUT, PHASES, ASKED = "output.txt", "phases.txt", "asked"
@@ -44,13 +44,17 @@ WATCHED = (
     (runner.checkpoint, "restore", "resume", "start"),
     (trainer.Trainer, "chunk", "train", "log"),
     (runner.checkpoint, "save", "save", "log"),
+    (leftovers, "remove_old", "prune", "save"),
     (trainer.Trainer, "evaluate", "evaluate", "results"),
     (training, "save_results", "results", "results"),
     (sweep, "measure_samples", "report", "report"),
     (sweep, "write_report", "report", "report"),
     (progress.StopRequest, "_note", ASKED, ASKED),
 )
-ORDER = ("start", "resume", "compile", "train", "log", "save", "evaluate", "results", "report")
+ORDER = (
+    *("start", "resume", "compile", "train", "log", "save", "prune", "evaluate", "results"),
+    "report",
+)
 
 
 @cache

@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from mdvae.engine.ensemble import AXIS, run_mesh
-from mdvae.store import checkpoint, digests
+from mdvae.store import checkpoint, digests, leftovers
 from mdvae.store.checkpoint import MODEL, TRAINING
 
 MODEL_STATE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3) / 7}
@@ -188,6 +188,23 @@ def test_digests_of_rows_on_devices_are_those_on_the_host(rows):
 
 def folders(path):
     return {each.name for each in path.iterdir() if each.is_dir()}
+
+
+def test_a_kill_while_an_old_step_is_removed_damages_nothing(tmp_path, monkeypatch):
+    """Its files go one by one."""
+
+    def killed(path, *_, **__):
+        next(each for each in path.rglob("*") if each.is_file()).unlink()
+
+    for step in (2, 4):
+        checkpoint.save(tmp_path, step, plus(ITEMS, step), keep=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        checkpoint.save(tmp_path, 6, plus(ITEMS, 6), keep=2)
+        assert list((tmp_path / leftovers.OLD).iterdir())
+    assert checkpoint.whole_steps(tmp_path, ITEMS) == {4: True, 6: True}
+    checkpoint.save(tmp_path, 8, plus(ITEMS, 8), keep=2)
+    assert folders(tmp_path) == {"6", "8"}
 
 
 def test_what_cannot_be_read_is_kept_however_often(tmp_path, capsys):
