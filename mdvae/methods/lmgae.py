@@ -80,7 +80,9 @@ class LMGAE(WAE):
             0 for 4 S steps (code), S = 75 up to kappa = 20, then 112.5 kappa up to 10,000.
         polarise_cap: the most that it becomes.
         theta_min, theta_max: theta starts uniform between these (code: 0 and 5; low: lost untried).
-        mask_rate: rate of the mask as a part of learning_rate (code: 1).
+        mask_rate, mask_rate_power: rate of the mask as a part of learning_rate, mask_rate *
+            kappa^mask_rate_power (code: 1 and 0). The pull at a latent is about 1 / kappa.
+        mask_moments: its optimiser's, of "each" latent (code), or "common" to all; see masks.py.
         mask_after: the fraction of the steps for which the mask stays as it starts (code: 0). Until
             codes are normal the distance of the two laws pulls at latents that are needed, too.
         rate_decay: whether losses of auto-encoder and mask are a fifth from step 5 S on (code).
@@ -97,6 +99,8 @@ class LMGAE(WAE):
     theta_min: float = number(1.2, NOT_NEGATIVE)
     theta_max: float = number(3.2, ABOVE_ZERO)
     mask_rate: float = number(0.55, ABOVE_ZERO)
+    mask_rate_power: float = number(0.0, NOT_NEGATIVE)
+    mask_moments: str = static(masks.EACH, one_of((masks.EACH, masks.COMMON)))
     mask_after: float = number(0.15, fields.FRACTION, paced_but=0.0)
     rate_decay: bool = static(False, fields.TRUTH)
     others = 3
@@ -185,7 +189,9 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
     """
     cell, own, kappa = group.cells[0], group.cells[0].method, group.sizes.kappa
     axis, is_masked = DATA.find(cell.data.kind).sample_axis, isinstance(own, LMGAE)
-    optimiser = OPTIMISERS.find(cell.optimiser.kind).make(cell.optimiser, steps)
+    usual = OPTIMISERS.find(cell.optimiser.kind).make(cell.optimiser, steps)
+    masked = masks.optimiser_of(usual, own.mask_moments) if is_masked else usual
+    optimisers = {NETS: usual, CRITIC: usual, GENERATOR: usual, MASK: masked}
     law = own.critic_hidden, "relu", cell.value("initial") or "uniform"
     losses = Losses(own, networks, critic_of(kappa, *law), axis)
 
@@ -197,7 +203,7 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
         params = {**params, CRITIC: critic}
         if is_masked:
             params["theta"] = trained[MASK] = jax.random.uniform(key_theta, (cell.sizes.kappa,))
-        opt = {name: optimiser.init(each) for name, each in trained.items()}
+        opt = {name: optimisers[name].init(each) for name, each in trained.items()}
         return TrainState(params, stats, opt, jnp.zeros((), jnp.int32))
 
     def start(state: TrainState, numbers: Numbers) -> TrainState:
@@ -219,20 +225,18 @@ def make(group: Group, steps: int, networks: Networks) -> Method:
     def step(state: TrainState, batch: Batch, noise: PyTree, numbers: Numbers) -> Moved:
         seen, opt = seen_in(state, batch, noise, numbers, True), dict(state.opt)
         n, last = own.critic_steps + own.others, own.critic_steps + 1
-        own_rates = {CRITIC: "critic_rate", GENERATOR: "critic_rate", MASK: "mask_rate"}
-        is_late = state.step >= 5 * masks.schedule_unit(numbers["kappa"])
-        share = jnp.where(is_late, 0.2, 1.0) if cell.value("rate_decay") else 1.0
+        slow = {**numbers, "learning_rate": numbers["learning_rate"] * numbers["critic_rate"]}
+        share = masks.late_share(state.step, numbers) if cell.value("rate_decay") else 1.0
 
         def update(name: str, trained: Any, opt: Any, k: Any, seen: Seen, *more: Any) -> Any:
             """What update k trains and its optimiser's state, and what its loss tells."""
             z_KB, mix_1B = piece((seen.z_KB, seen.mix_1B), k, n, -1)
             seen = seen._replace(batch=piece(batch, k, n, axis), z_KB=z_KB, mix_1B=mix_1B)
             grads, told = jax.grad(getattr(losses, name), has_aux=True)(trained, seen, *more)
-            rate = numbers["learning_rate"] * numbers.get(own_rates.get(name, ""), 1.0)
-            rates = {**numbers, "learning_rate": rate}
+            rates = slow if name in (CRITIC, GENERATOR) else numbers
             part = share if name in (NETS, MASK) else 1.0
             grads = jax.tree.map(lambda leaf: part * leaf, grads)
-            return *optimiser.update(trained, grads, opt, state.step, rates), told
+            return *optimisers[name].update(trained, grads, opt, state.step, rates), told
 
         def improve(carry: Any, k: jax.Array) -> tuple[Any, Any]:
             *after, told = update(CRITIC, *carry, k, seen)
@@ -291,10 +295,6 @@ def _check(cell: Cell, named: Named) -> None:
     check_pieces(cell, named, own.critic_steps + own.others)
 
 
-def _decoded(params: Params, z_KB: jax.Array) -> jax.Array:
-    return z_KB * -jnp.expm1(-params["theta"])[:, None] if "theta" in params else z_KB
-
-
-_wae = MethodKind(WAE, make, check=_check, decoded=_decoded, point=True)
+_wae = MethodKind(WAE, make, check=_check, decoded=masks.decoded, point=True)
 METHODS.add("wae", _wae)
 METHODS.add("lmgae", _wae._replace(settings=LMGAE, ratio="1 - mask", masked=True))

@@ -4,14 +4,19 @@ Of LMGAE (Mondal et al., "Towards Latent Space Optimality for Auto-Encoder Based
 section 4); `lmgae.LMGAE` has the settings.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from mdvae.methods.alternating import doubled
-from mdvae.methods.base import Numbers
+from mdvae.methods.base import Numbers, Optimiser
 from mdvae.methods.padding import true_latents
+from mdvae.networks.base import Params
 
 ACTIVE_FROM = 0.1  # the mu from which on a latent counts as active, as published
+_TINY = 1e-30  # no gradient, no move
+EACH, COMMON = "each", "common"  # of which latents an optimiser has the moments
 
 
 def mask_of(theta_K: jax.Array | None, like_KB: jax.Array, numbers: Numbers) -> jax.Array:
@@ -45,7 +50,44 @@ def polarise_weight(step: jax.Array, steps: int, numbers: Numbers) -> jax.Array:
     return doubled(first, every, numbers["polarise_cap"], step)
 
 
+def late_share(step: jax.Array, numbers: Numbers) -> jax.Array:
+    """What losses are multiplied by at a step: 1, and a fifth from step 5 S on."""
+    return jnp.where(step >= 5 * schedule_unit(numbers["kappa"]), 0.2, 1.0)
+
+
 def started(uniform_K: jax.Array, numbers: Numbers) -> jax.Array:
     """theta before the first step, from draws between 0 and 1; 0 in padding."""
     low, high = numbers["theta_min"], numbers["theta_max"]
     return true_latents(uniform_K, numbers["kappa"]) * (low + (high - low) * uniform_K)
+
+
+def optimiser_of(usual: Optimiser, moments: str) -> Optimiser:
+    """The optimiser of theta, at its own rate.
+
+    With moments of EACH latent, as of RMSProp, one that nothing pulls at is taken as far by noise
+    as others by what pulls at them. With COMMON ones theta goes along its gradient, as far as
+    `usual` would take one number whose gradient is the root of the mean square over true latents.
+    """
+
+    def at_own_rate(
+        theta_K: Any, grad_K: Any, state: Any, step: jax.Array, numbers: Numbers
+    ) -> tuple[Any, Any]:
+        own = numbers["mask_rate"] * numbers["kappa"] ** numbers["mask_rate_power"]
+        rates = {**numbers, "learning_rate": numbers["learning_rate"] * own}
+        return usual.update(theta_K, grad_K, state, step, rates)
+
+    def along(
+        theta_K: jax.Array, grad_K: jax.Array, state: Any, step: jax.Array, numbers: Numbers
+    ) -> tuple[jax.Array, Any]:
+        size = jnp.sqrt(jnp.sum(grad_K**2) / numbers["kappa"])
+        moved, state = at_own_rate(jnp.zeros_like(size), size, state, step, numbers)
+        return theta_K + moved * grad_K / jnp.maximum(size, _TINY), state
+
+    if moments == EACH:
+        return Optimiser(usual.init, at_own_rate)
+    return Optimiser(lambda theta_K: usual.init(theta_K[0]), along)
+
+
+def decoded(params: Params, z_KB: jax.Array) -> jax.Array:
+    """What a decoder sees of z."""
+    return z_KB * -jnp.expm1(-params["theta"])[:, None] if "theta" in params else z_KB

@@ -75,7 +75,7 @@ OWN_FIELDS = {
 # Choices that make other programs; each is a case of its own beside the defaults.
 VARIANTS = {
     "vae": [{}, {"model": "cvae"}],
-    "lmgae": [{}, {"reconstruction": "norm", "penalised": "unmasked"}],
+    "lmgae": [{}, {"reconstruction": "norm", "penalised": "unmasked", "mask_moments": "common"}],
     "ivae_mlp": [{}, {"prior": "both", "decoder_told": True, "scaling": "batch"}],
     "ivae_conv": [{"likelihood": "bernoulli", "scaling": "batch", "prior_of": "last"}],
     "mlp": [

@@ -10,7 +10,8 @@ from stepping import alone, batches, numbers_of
 
 from mdvae.methods.base import networks_of
 from mdvae.methods.lmgae import LMGAE, Losses, Seen
-from mdvae.methods.masks import mask_of, polarise_weight
+from mdvae.methods.masks import COMMON, EACH, mask_of, optimiser_of, polarise_weight
+from mdvae.methods.optimiser import RMSProp, make_rmsprop
 from mdvae.networks.critic import critic_of
 from mdvae.networks.mlp import MLP, mlp_networks
 from mdvae.settings.fields import ConfigError
@@ -364,6 +365,29 @@ def test_a_step_is_its_updates_one_by_one(tiny, method):
         mu = 1.0 - np.exp(-np.asarray(state.params["theta"]))
         assert float(info["active"]) == np.sum(mu >= 0.1)
         close(info["polarised"], np.sum(mu * (1.0 - mu)))
+
+
+@pytest.mark.parametrize("moments", [EACH, COMMON])
+def test_moments_of_each_latent_or_common_to_all(moments):
+    """Four latents of which the last is padding; the third has no gradient at all."""
+    settings = RMSProp("rmsprop", initial_scale=1.0)
+    optimiser = optimiser_of(make_rmsprop(settings, 10), moments)
+    numbers = {"kappa": 3.0, "learning_rate": 0.1, "mask_rate": 0.5, "mask_rate_power": 2.0}
+    numbers = {name: np.float32(value) for name, value in numbers.items()}
+    theta, rate = np.array([1.0, 2.0, 3.0, 0.0], np.float32), 0.1 * 0.5 * 9.0
+    state = optimiser.init(jnp.asarray(theta))
+    grads = np.random.default_rng(0).normal(size=(5, 4)) * [3.0, 0.1, 0.0, 0.0]
+    grads[2] = 0.0  # nor does one step move any
+    expected, moving, nu = theta.astype(float), jnp.asarray(theta), np.ones(4)
+    for i, grad in enumerate(grads):
+        moving, state = optimiser.update(
+            moving, jnp.asarray(grad, jnp.float32), state, jnp.int32(i), numbers
+        )
+        square = grad**2 if moments == EACH else np.full(4, np.sum(grad**2) / 3.0)
+        nu = 0.9 * nu + 0.1 * square
+        expected = expected - rate * grad / np.sqrt(nu + 1e-10)
+        np.testing.assert_allclose(moving, expected, rtol=1e-5)
+    assert np.shape(state.nu) == ((4,) if moments == EACH else ())
 
 
 def test_masks_are_projected_and_their_gradient_lives_at_zero():
