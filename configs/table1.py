@@ -96,8 +96,8 @@ other work (no seconds):
 
 256 and not 250, for a batch that is a multiple of 16 takes 4 % less time. Schedules, Adam's own
 numbers and gamma's path hardly matter. Logits, an exponential fall, a rate that is held, Muon and
-Adam's b1 and b2 were trials that are not in the package; with logits a linear encoder is exact, and the
-0.05 rule still misses two of eight.
+Adam's b1 and b2 were trials that are not in the package; with logits a linear encoder is exact, and
+the 0.05 rule still misses two of eight.
 
 The seeds of this table had no part in the choice, and no setting depends on r.
 """
