@@ -18,9 +18,10 @@ _TRIES, _PAUSE_SECONDS = 40, 0.05
 def remove(directory: Path) -> None:
     """Removes what saves that failed, or were killed, have left; it takes up room.
 
-    Not where there are other processes, which may be writing there.
+    Where there are other processes, which may be writing there, only old steps.
     """
     if jax.process_count() > 1:
+        remove_old(directory)
         return
     for _ in range(_TRIES):
         left = list(directory.glob(f"*{_UNFINISHED}*"))

@@ -1,5 +1,6 @@
 """Checkpoints: exact, pruned, readable by item, and robust against a damaged newest one."""
 
+import os
 import shutil
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from mdvae.engine.ensemble import AXIS, run_mesh
-from mdvae.store import checkpoint, digests, leftovers
+from mdvae.store import checkpoint, digests, leftovers, opening
 from mdvae.store.checkpoint import MODEL, TRAINING
 
 MODEL_STATE = {"a": np.arange(6, dtype=np.float32).reshape(2, 3) / 7}
@@ -205,6 +206,21 @@ def test_a_kill_while_an_old_step_is_removed_damages_nothing(tmp_path, monkeypat
     assert checkpoint.whole_steps(tmp_path, ITEMS) == {4: True, 6: True}
     checkpoint.save(tmp_path, 8, plus(ITEMS, 8), keep=2)
     assert folders(tmp_path) == {"6", "8"}
+
+
+def test_a_step_may_go_while_folders_are_looked_through(tmp_path, monkeypatch):
+    """As another process removes it."""
+    (tmp_path / "c" / "2" / "model").mkdir(parents=True)
+    known = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("2"):
+            path.rename(tmp_path / "gone")
+        return known(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    opening.check_tree(tmp_path / "c", tmp_path)
+    assert (tmp_path / "gone").exists()
 
 
 def test_what_cannot_be_read_is_kept_however_often(tmp_path, capsys):
