@@ -54,6 +54,7 @@ from mdvae.reports.report import analyse_again, with_analysis, write_report
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Group, make_cells, make_groups
+from mdvae.settings.pacing import check_done
 from mdvae.stages.measures import measure_samples
 from mdvae.stages.plan import check_weights, stages_of
 from mdvae.store import checkpoint, opening, rundir
@@ -149,6 +150,7 @@ def run_sweep(arguments: Arguments) -> int:
     groups = make_groups(cells, config.group_by)
     published_rows(config.analysis.published)
     check_comparable(config)
+    check_done(config, cells)
     with contextlib.ExitStack() as stack:
         set_up_cpu()
         if arguments.dry_run:

@@ -7,11 +7,12 @@ from typing import Any
 
 from mdvae.analysis.measuring import forget
 from mdvae.analysis.results import save_results
+from mdvae.analysis.rows import Taken
 from mdvae.engine import processes
 from mdvae.engine.ensemble import Device
 from mdvae.engine.jobs import Job, make_jobs
 from mdvae.engine.progress import StopRequest
-from mdvae.engine.recut import halve, restart
+from mdvae.engine.recut import halve, restart, set_apart
 from mdvae.engine.runner import OutOfMemoryError, train_slice
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
@@ -48,6 +49,7 @@ def train_slices(
                     break
                 write_manifest(path, manifest)
                 jobs.extend(make_jobs(config, devices, manifest, known))
+                known = len(manifest["programs"])
             job, why = jobs.popleft(), ""
             if is_trained(job.entry, config):
                 continue
@@ -57,6 +59,7 @@ def train_slices(
                 why = str(error)
             if why:  # out of the handler, which would keep the arrays that do not fit
                 _halve(job, path, config, manifest, why)
+            if len(manifest["programs"]) > known:
                 jobs.extendleft(reversed(make_jobs(config, devices, manifest, known)))
     finished = all(is_trained(entry, config) for entry in manifest["slices"])
     manifest["status"] = "done" if finished else "interrupted"
@@ -84,7 +87,7 @@ def _halve(job: Job, path: Path, config: SweepConfig, manifest: dict[str, Any], 
 def _train(
     job: Job, manifest: dict[str, Any], config: SweepConfig, path: Path, stop: StopRequest
 ) -> None:
-    """Trains a slice and writes down how it stands."""
+    """Trains a slice and writes down how it stands; one that is thin is replaced."""
     entry = job.entry
     trained = train_slice(job, config, path, stop)
     entry["step"] = trained.step
@@ -96,10 +99,14 @@ def _train(
         keys = {(run.cell.name, run.seed) for run in job.runs}
         # Of fewer steps, or of before a restart.
         forget(path, keys)
-        results = save_results(path, job.runs, trained.evaluation, config, trained.taken)
+        taken = list(map(Taken, trained.taken.tolist(), trained.due.tolist()))
+        results = save_results(path, job.runs, trained.evaluation, config, taken)
         found = {(row["cell"], row["seed"]): row for row in results}
         for run in manifest["runs"]:
             row = found.get((run["cell"], run["seed"]))
             if row is not None:
                 run |= {"status": row["status"], "steps": row["steps"]}
+    if trained.is_thin:
+        set_apart(path, config, manifest, entry)
+        print(f"{job.name}: half of its runs are done; going on with the others", flush=True)
     write_manifest(path, manifest)

@@ -11,6 +11,7 @@ from mdvae.analysis.estimates import add_estimates, settled_lines
 from mdvae.analysis.rows import (
     LOSSES,
     RunScores,
+    Taken,
     mean_of,
     of_run,
     result_row,
@@ -80,12 +81,12 @@ def save_results(
     runs: Sequence[Run],
     evaluation: Any,
     config: SweepConfig,
-    taken: Sequence[int] | np.ndarray,
+    taken: Sequence[Taken],
 ) -> list[Row]:
     """Adds the rows of some runs to the files of results; rows of the same runs are replaced.
 
     Args:
-        taken: how many steps each run took; one that diverged has taken fewer than there are.
+        taken: steps of each run.
 
     Returns:
         The new rows of results.csv, without the estimates that need more than one run.
@@ -108,7 +109,7 @@ def save_results(
         return sorted(old + new, key=lambda row: (order[row["cell"]], row["seed"]))
 
     scored = [(run, of_run(run, evaluation, i)) for i, run in enumerate(runs)]
-    steps = {run: int(each) for run, each in zip(mine, taken, strict=True)}
+    steps = dict(zip(mine, taken, strict=True))
     results = [result_row(run, parts, config, steps[key(run)]) for run, parts in scored]
     files = {
         rundir.SPECTRA: [row for pair in scored for row in _spectrum_rows(*pair)],

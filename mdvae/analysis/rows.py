@@ -40,6 +40,18 @@ COUNTED = (
 )
 
 
+class Taken(NamedTuple):
+    """The steps of a run.
+
+    Attributes:
+        steps: that it took; fewer than are due of one that diverged.
+        due: all there are, or up to where it ended because it had settled.
+    """
+
+    steps: int
+    due: int
+
+
 class RunScores(NamedTuple):
     """An evaluation of one run on one part of its data, by the names of `Method.score`.
 
@@ -133,7 +145,7 @@ def _resolvable(found: RunScores, left: int | None) -> Row:
 
 
 def score_columns(
-    found: RunScores, config: SweepConfig, taken: int, left: int | None = None
+    found: RunScores, config: SweepConfig, taken: Taken, left: int | None = None
 ) -> Row:
     """The columns that scores fill, over all of the data or one part of it.
 
@@ -141,7 +153,7 @@ def score_columns(
     where it scores "nelbo" and "kl".
 
     Args:
-        taken: how many steps the run took; one that diverged has taken fewer than there are.
+        taken: steps of the run.
         left: dimensions of the data that the model is not told, where they are known.
     """
     losses = _losses(found)
@@ -149,8 +161,8 @@ def score_columns(
     ratios = np.asarray(found.means.get("ratio", []))
     means = [value for name, value in losses.items() if name != "gamma"]
     finite = bool(np.all(np.isfinite(means)) and np.all(np.isfinite(ratios)))
-    finite = finite and taken >= config.steps
-    row: Row = {"status": "ok" if finite else "diverged", "steps": taken}
+    finite = finite and taken.steps >= taken.due
+    row: Row = {"status": "ok" if finite else "diverged", "steps": taken.steps}
     analysis = config.analysis
     if counted:
         gap = largest_gap(ratios, analysis.ad_min_gap)
@@ -191,7 +203,7 @@ def _of_run(run: Run) -> Row:
     return {"cell": place.pop("cell"), "seed": run.seed, **place}
 
 
-def result_row(run: Run, parts: Sequence[RunScores], config: SweepConfig, taken: int) -> Row:
+def result_row(run: Run, parts: Sequence[RunScores], config: SweepConfig, taken: Taken) -> Row:
     """One row of results.csv.
 
     Where the data have several parts the losses are means over them, and the counts, which differ
@@ -214,7 +226,7 @@ def result_row(run: Run, parts: Sequence[RunScores], config: SweepConfig, taken:
     return row
 
 
-def _mean_counts(parts: Sequence[RunScores], config: SweepConfig, taken: int) -> Row:
+def _mean_counts(parts: Sequence[RunScores], config: SweepConfig, taken: Taken) -> Row:
     """Means over parts of the data of their active dimensions, None where one has none."""
     rows = [score_columns(part, config, taken) for part in parts]
     found: Row = {}
@@ -227,7 +239,7 @@ def _mean_counts(parts: Sequence[RunScores], config: SweepConfig, taken: int) ->
 
 
 def result_rows_by_part(
-    run: Run, parts: Sequence[RunScores], config: SweepConfig, taken: int
+    run: Run, parts: Sequence[RunScores], config: SweepConfig, taken: Taken
 ) -> list[Row]:
     """The rows of parts.csv: one per part of the data; see `result_row`."""
     return [

@@ -4,8 +4,9 @@ Steps are taken in blocks: all noise of a block is drawn first, once per seed, t
 its steps. The order of runs and steps does not change a number, for runs do not meet; but where the
 axis of runs is a loop (a CPU), a run's state then stays in its core's cache for a whole block.
 
-A run of which something logged is not finite has diverged: it takes no further step, and its own
-count of steps, which stays at those that were sound, tells it from the others ever after.
+A run that has settled ends before the others (see `engine.done`). One of which something logged is
+not finite has diverged: it takes no further step, and its own count of steps, which stays at those
+that were sound, tells it from the others ever after.
 """
 
 import math
@@ -19,6 +20,7 @@ from jax.sharding import Mesh
 
 from mdvae.data.base import EPOCH, TURN, DataKind, PyTree
 from mdvae.data.keys import purpose_key
+from mdvae.engine.done import END, rate_left
 from mdvae.engine.ensemble import COUNT, EnsembleState, looped, map_runs, split_batch
 from mdvae.methods.base import Method
 from mdvae.methods.padding import pad_like, padded_shapes, unpad_like
@@ -201,7 +203,8 @@ def make_chunk(
         def steps(carry, own, data, noise_SP, places_SP, first, count) -> EnsembleState:
             def goes_on(at: tuple[jax.Array, EnsembleState]) -> jax.Array:
                 k, carry = at
-                return (k < count) & (carry.train.step == first + k)
+                goes_on = (k < count) & (carry.train.step == first + k)
+                return goes_on & (carry.train.step < carry.ends[END]) if carry.ends else goes_on
 
             def step(at: tuple[jax.Array, EnsembleState]) -> tuple[jax.Array, EnsembleState]:
                 k, carry = at
@@ -214,13 +217,17 @@ def make_chunk(
                 )
                 drawn = kind.drawn(kind.seen(kept), noise.of_data)
                 batch = split_batch(drawn, mesh, kind.sample_axis)
-                train, info = method.step(carry.train, batch, noise.of_method, own["numbers"])
+                numbers = own["numbers"]
+                if carry.ends:
+                    left = rate_left(carry.train.step, carry.ends)
+                    numbers = {**numbers, "learning_rate": left * numbers["learning_rate"]}
+                train, info = method.step(carry.train, batch, noise.of_method, numbers)
                 sound = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(info)]
                 is_sound = jnp.all(jnp.stack(sound))
                 taken = jnp.where(is_sound, train.step, carry.train.step)
                 seen = {**info, COUNT: jnp.int32(1)}
                 meter = jax.tree.map(jnp.add, carry.meter, seen)
-                return k + 1, EnsembleState(train._replace(step=taken), meter)
+                return k + 1, EnsembleState(train._replace(step=taken), meter, carry.ends)
 
             carry = carry._replace(train=unpad_like(carry.train, true))
             _, carry = lax.while_loop(goes_on, step, (jnp.int32(0), carry))

@@ -50,10 +50,16 @@ class Shared(NamedTuple):
 
 
 class EnsembleState(NamedTuple):
-    """The stacked train states, and sums of what steps return since the last line of metrics."""
+    """The state of some runs, stacked.
+
+    Attributes:
+        meter: sums of what steps return since the last line of metrics.
+        ends: where runs that have settled end, see `engine.done`; {} where none are watched.
+    """
 
     train: TrainState
     meter: dict[str, Any]
+    ends: dict[str, Any]
 
 
 def run_mesh(devices: Sequence[Device], n_runs: int = 0, batch_sizes: Sequence[int] = ()) -> Mesh:

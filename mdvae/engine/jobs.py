@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from jax.sharding import Mesh
 
 from mdvae.engine import processes
+from mdvae.engine.done import watched_steps
 from mdvae.engine.ensemble import AXIS, Device, Placement, filled, run_mesh
 from mdvae.engine.machine import GIB, memory_budget
 from mdvae.engine.memory import piece_of, place_runs
@@ -133,7 +134,7 @@ def make_jobs(
         piece = programs[place]["piece"]
         if piece is None:
             piece = piece_of(group, make(group), _budget(config, devices))
-        trainer = Trainer(group, make, mesh, placements, piece)
+        trainer = Trainer(group, make, mesh, placements, piece, watched_steps(config))
         for entry, placement in zip(entries, placements, strict=True):
             name = f"group {place + 1}/{len(groups)}" if len(groups) > 1 else "sweep"
             if len(entries) > 1:

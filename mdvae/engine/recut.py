@@ -1,4 +1,4 @@
-"""Slices made of others: halves of one that does not fit, and runs that are started again.
+"""Slices made of others: parts of one that does not fit or is half done, and runs started again.
 
 A new slice begins with rows of a checkpoint of the old one, and is then trained as any other. The
 manifest names it last, so that an interruption before that leaves the old slice as it was.
@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mdvae.engine.done import END, watched_steps
 from mdvae.engine.runner import from_items, to_items
 from mdvae.engine.trainer import template_of
 from mdvae.methods.base import make_method
@@ -27,7 +28,8 @@ Entry = dict[str, Any]
 def _templates(config: SweepConfig, manifest: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
     """What a checkpoint of a slice holds, as zeros."""
     group = slices.groups_of(config, manifest)[entry["group"]]
-    return to_items(template_of(make_method(group, config.steps), group, len(entry["runs"])))
+    method, watched = make_method(group, config.steps), watched_steps(config)
+    return to_items(template_of(method, group, len(entry["runs"]), watched))
 
 
 def _begin(
@@ -41,11 +43,18 @@ def _begin(
     checkpoint.save(directory, step, mine, rundir.run_names(path, entry["runs"]))
 
 
-def halve(path: Path, config: SweepConfig, manifest: dict[str, Any], entry: Entry) -> None:
-    """Replaces a slice by two of half as many runs, from its newest checkpoint on."""
+def _newest(
+    path: Path, config: SweepConfig, manifest: Mapping[str, Any], entry: Entry
+) -> checkpoint.Restored | None:
+    """The newest checkpoint of a slice."""
     directory = rundir.slice_directory(path, entry["group"], entry["slice"])
     names = rundir.run_names(path, entry["runs"])
-    restored = checkpoint.restore(directory, _templates(config, manifest, entry), names)
+    return checkpoint.restore(directory, _templates(config, manifest, entry), names)
+
+
+def halve(path: Path, config: SweepConfig, manifest: dict[str, Any], entry: Entry) -> None:
+    """Replaces a slice by two of half as many runs, from its newest checkpoint on."""
+    restored = _newest(path, config, manifest, entry)
     place, cut = len(manifest["programs"]), -(-len(entry["runs"]) // 2)
     halves = []
     for index, rows in enumerate((range(cut), range(cut, len(entry["runs"])))):
@@ -55,6 +64,23 @@ def halve(path: Path, config: SweepConfig, manifest: dict[str, Any], entry: Entr
         halves.append(half)
     manifest["programs"].append(dict(manifest["programs"][entry["group"]]))
     manifest["slices"] += halves
+    entry["status"] = slices.REPLACED
+
+
+def set_apart(path: Path, config: SweepConfig, manifest: dict[str, Any], entry: Entry) -> None:
+    """Replaces a slice by two, from its newest checkpoint on: runs that take no more steps, others.
+
+    Each is a program of its own, for those that go on fill it.
+    """
+    restored = _newest(path, config, manifest, entry)
+    assert restored is not None
+    state = from_items(restored.items)
+    goes_on = (state.train.step == restored.step) & (state.ends[END] > restored.step)
+    for rows in (np.flatnonzero(~goes_on), np.flatnonzero(goes_on)):
+        part = slices.new_slice(len(manifest["programs"]), 0, [entry["runs"][i] for i in rows])
+        _begin(path, part, rows.tolist(), restored.step, restored.items)
+        manifest["programs"].append(dict(manifest["programs"][entry["group"]]))
+        manifest["slices"].append(part)
     entry["status"] = slices.REPLACED
 
 

@@ -11,22 +11,21 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from mdvae.engine import processes
+from mdvae.engine import done, processes
+from mdvae.engine.done import Watch
 from mdvae.engine.ensemble import EnsembleState
 from mdvae.engine.evaluation import Evaluation
 from mdvae.engine.jobs import Job
+from mdvae.engine.lines import Means, lines_of, median_of
 from mdvae.engine.progress import Progress, StopRequest
 from mdvae.engine.trainer import Slice
 from mdvae.methods.base import TrainState
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.fields import ConfigError
-from mdvae.settings.grid import Cell
 from mdvae.store import checkpoint, rundir
 from mdvae.store.checkpoint import MODEL, TRAINING
 
 CALL_SECONDS = 1.0
-
-Means = dict[str, np.ndarray]
 
 
 class Trained(NamedTuple):
@@ -36,16 +35,20 @@ class Trained(NamedTuple):
         step: the last one.
         seconds: spent in steps, compilation apart.
         held_bytes: of data and train states on all devices.
-        taken: steps of each real run; one that diverged has taken fewer, the last of them that
+        taken, due: steps of each real run, and how many it was to take, fewer than there are where
+            it had settled. One that diverged has taken fewer than are due, the last of them that
             whose loss is not finite.
         evaluation: of the real runs, or None where it was interrupted.
+        is_thin: whether so many runs are at their end that the others are better trained apart.
     """
 
     step: int
     seconds: float
     held_bytes: int
     taken: np.ndarray
-    evaluation: Evaluation | None
+    due: np.ndarray
+    evaluation: Evaluation | None = None
+    is_thin: bool = False
 
 
 class OutOfMemoryError(RuntimeError):
@@ -55,45 +58,21 @@ class OutOfMemoryError(RuntimeError):
 def to_items(state: EnsembleState) -> dict[str, Any]:
     """A state as the items of a checkpoint."""
     params, stats, opt, step = state.train
-    return {MODEL: (params, stats), TRAINING: (opt, step, state.meter)}
+    # Where runs are not watched there are no ends, as in checkpoints of an older version.
+    ends = (state.ends,) if state.ends else ()
+    return {MODEL: (params, stats), TRAINING: (opt, step, state.meter, *ends)}
 
 
 def from_items(items: dict[str, Any]) -> EnsembleState:
     """The inverse of `to_items`."""
-    (params, stats), (opt, step, meter) = items[MODEL], items[TRAINING]
-    return EnsembleState(TrainState(params, stats, opt, step), meter)
+    (params, stats), (opt, step, meter, *ends) = items[MODEL], items[TRAINING]
+    return EnsembleState(TrainState(params, stats, opt, step), meter, ends[0] if ends else {})
 
 
 def _names(job: Job, path: Path) -> list[str]:
     """The names of a slice's runs, as the first process sees them."""
     runs = [(run.cell.name, run.seed) for run in job.runs]
     return processes.on_first(lambda: rundir.run_names(path, runs))
-
-
-def _metrics(job: Job, means: Means, scores: Means, step: int) -> list[dict[str, Any]]:
-    """The lines of a step.
-
-    Args:
-        scores: on held-out samples; {} where none are due.
-    """
-    scores = {rundir.HELD_OUT + name: values for name, values in scores.items()}
-    return [
-        {
-            "cell": run.cell.name,
-            "seed": run.seed,
-            "step": step,
-            **{name: _plain(run.cell, values[i]) for name, values in (means | scores).items()},
-        }
-        for i, run in enumerate(job.runs)
-    ]
-
-
-def _plain(cell: Cell, value: Any) -> float | list[float | None]:
-    """A mean for a line of metrics; of those by latent a list, without padding."""
-    if np.ndim(value) == 0:
-        return float(value)
-    own = [float(each) for each in value[: cell.sizes.kappa]]
-    return [each if np.isfinite(each) else None for each in own]
 
 
 def _restore(job: Job, loaded: Slice, path: Path) -> checkpoint.Restored | None:
@@ -129,11 +108,8 @@ def _resume(job: Job, loaded: Slice, path: Path) -> tuple[int, EnsembleState]:
     return step, job.trainer.from_host(loaded, from_items(restored.items))
 
 
-def evaluate_again(job: Job, path: Path) -> tuple[Evaluation, np.ndarray]:
+def evaluate_again(job: Job, path: Path) -> Trained:
     """The evaluation of a slice that was trained to its end, from its checkpoint.
-
-    Returns:
-        What `Trained` has as evaluation, and as steps that were taken.
 
     Raises:
         ConfigError: where there is no checkpoint of that step that can be read.
@@ -148,13 +124,23 @@ def evaluate_again(job: Job, path: Path) -> tuple[Evaluation, np.ndarray]:
             " that its results were made with"
         )
     state = job.trainer.from_host(loaded, from_items(restored.items))
-    return job.trainer.evaluate(loaded, state), _taken(job, loaded, state, step)
+    trained = _trained(job, loaded, state, step)
+    return trained._replace(evaluation=job.trainer.evaluate(loaded, state))
 
 
-def _taken(job: Job, loaded: Slice, state: EnsembleState, step: int) -> np.ndarray:
-    """The steps of each real run, of a diverged one with the step at which it did."""
-    sound = job.trainer.sound_steps(loaded, state)
-    return np.where(sound < step, sound + 1, sound)
+def _due(job: Job, loaded: Slice, state: EnsembleState, step: int) -> np.ndarray:
+    """How many steps each real run was to take by a step."""
+    ends = job.trainer.read_ends(loaded, state)
+    return np.minimum(ends[done.END], step) if ends else np.full(len(job.runs), step)
+
+
+def _trained(
+    job: Job, loaded: Slice, state: EnsembleState, step: int, seconds: float = 0.0
+) -> Trained:
+    """A slice as it is after a step."""
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves((loaded.data, state)))
+    sound, due = job.trainer.sound_steps(loaded, state), _due(job, loaded, state, step)
+    return Trained(step, seconds, held, np.where(sound < due, sound + 1, sound), due)
 
 
 def _is_memory(error: BaseException) -> bool:
@@ -180,7 +166,8 @@ def train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) ->
 def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -> Trained:
     """Trains one slice from its newest checkpoint to the end, or until asked to stop.
 
-    A slice of which every run has diverged is given up at the next line of metrics.
+    It ends at a line of metrics by which every run has diverged, or is at its own end. Where runs
+    are no loop it stops as well once half of them are, for these take as long as the others.
     """
     trainer, directory = job.trainer, rundir.slice_directory(path, job.group, job.index)
     n_runs, names = len(job.runs), _names(job, path)
@@ -192,16 +179,28 @@ def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -
     loaded = trainer.load(job.placement)
     step, state = _resume(job, loaded, path)
     held_out = trainer.hold_out(loaded) if config.eval_every else None
-    saved, diverged, note = step, _diverged(trainer.sound_steps(loaded, state), step), ""
+    watch, ends = Watch(config, job.runs), trainer.read_ends(loaded, state)
+    if ends:
+        watch.see(processes.on_first(lambda: rundir.read_metrics(path)), ends)
+    due = _due(job, loaded, state, step)
+    saved, diverged, note = step, _diverged(trainer.sound_steps(loaded, state), due), ""
     progress = None
     seconds, calls, n_steps = 0.0, 0, 1
     print(f"{job.name}: compiling ...", flush=True)
     started = time.monotonic()
 
-    def is_given_up() -> bool:
-        return len(diverged) == n_runs and step % config.log_every == 0
+    def n_over() -> int:
+        """Runs that take no further step, as of the last line of metrics."""
+        if step == config.steps:
+            return n_runs
+        settled = {int(i) for i in np.flatnonzero(ends[done.END] <= step)} if ends else set()
+        return len(settled | diverged.keys()) if step % config.log_every == 0 else 0
 
-    while step < config.steps and not is_given_up():
+    def is_thin() -> bool:
+        can = ends and not trainer.is_looped and jax.process_count() == 1
+        return bool(can) and n_runs <= 2 * n_over() < 2 * n_runs
+
+    while n_over() < n_runs and not is_thin():
         if processes.agree(stop.signal is not None)[0]:
             break
         boundaries = (config.log_every, config.save_every)
@@ -224,12 +223,17 @@ def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -
             scores: Means = {}
             if held_out is not None and (step % config.eval_every == 0 or step == config.steps):
                 scores = trainer.score(loaded, held_out, state)
+            over = {int(i) for i in np.flatnonzero(ends[done.END] < step)} if ends else set()
+            lines = lines_of(job.runs, means, scores, step, over)
             if processes.is_first():
-                rundir.append_metrics(path, _metrics(job, means, scores, step))
+                rundir.append_metrics(path, lines)
             # What is not finite on other samples gives no run up: training does not depend on them.
-            diverged = _report_diverged(job, trainer.sound_steps(loaded, state), diverged, step)
-            rate = n_runs * job.batch_size * calls / max(seconds, 1e-9)
-            note = f"{rate / 1e6:.2f} M samples/s, {_median(means)}"
+            due = _due(job, loaded, state, step)
+            diverged = _report_diverged(job, trainer.sound_steps(loaded, state), diverged, due)
+            if ends and watch.see(lines, ends):
+                state = trainer.with_ends(loaded, state, ends)
+            rate = (n_runs - n_over()) * job.batch_size * calls / max(seconds, 1e-9)
+            note = f"{rate / 1e6:.2f} M samples/s, {median_of(means)}"
         if step % config.save_every == 0 or step == config.steps:
             save(step, state)
             saved = step
@@ -237,31 +241,23 @@ def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -
         progress.close()
     if saved < step:
         save(step, state)
-    held = sum(leaf.nbytes for leaf in jax.tree.leaves((loaded.data, state)))
-    trained = Trained(step, seconds, held, _taken(job, loaded, state, step), None)
-    if step < config.steps and not is_given_up():
-        return trained
+    trained = _trained(job, loaded, state, step, seconds)
+    if n_over() < n_runs:
+        return trained._replace(is_thin=is_thin())
     print(f"{job.name}: evaluating ...", flush=True)
     return trained._replace(evaluation=trainer.evaluate(loaded, state))
 
 
-def _median(means: Means) -> str:
-    """The median over runs of what is logged first."""
-    name, values = next(iter(means.items()))
-    finite = values[np.isfinite(values)]
-    return f"median {name} " + (f"{np.median(finite):.2f}" if finite.size else "not finite")
-
-
-def _diverged(sound: np.ndarray, step: int) -> dict[int, int]:
-    """The runs that have diverged by a step, and at which of theirs."""
-    return {int(i): int(sound[i]) + 1 for i in np.flatnonzero(sound < step)}
+def _diverged(sound: np.ndarray, due: np.ndarray) -> dict[int, int]:
+    """The runs that have diverged, and at which step of theirs."""
+    return {int(i): int(sound[i]) + 1 for i in np.flatnonzero(sound < due)}
 
 
 def _report_diverged(
-    job: Job, sound: np.ndarray, known: dict[int, int], step: int
+    job: Job, sound: np.ndarray, known: dict[int, int], due: np.ndarray
 ) -> dict[int, int]:
     """The runs that have diverged; those not known yet are said."""
-    found = _diverged(sound, step)
+    found = _diverged(sound, due)
     for i in sorted(found.keys() - known.keys()):
         run = job.runs[i]
         print(

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from mdvae.data.base import PyTree, stack_tables
 from mdvae.engine.chunks import class_of, kind_of, loop_classes, make_chunk, wrap_length
 from mdvae.engine.datasets import data_tables, fit_stats, stack_made
+from mdvae.engine.done import Ends, no_ends
 from mdvae.engine.ensemble import (
     AXIS,
     COUNT,
@@ -23,6 +24,7 @@ from mdvae.engine.ensemble import (
     Placement,
     fill_slots,
     find_shared,
+    looped,
     map_runs,
     over_devices,
     put_rows,
@@ -66,13 +68,16 @@ class Trainer:
         mesh: Mesh,
         placements: Sequence[Placement],
         piece: int = 0,
+        watched: int = 0,
     ):
         """Programs for slices of a group.
 
         Args:
             piece: samples that are evaluated at once; 0 takes all.
+            watched: see `done.watched_steps`.
         """
         self._group = group
+        self._watched = watched
         self._method = make_method(group)
         self._classes = loop_classes(group)
         self._mesh = mesh
@@ -93,6 +98,11 @@ class Trainer:
         self._evaluate = over_devices(programs.evaluate, mesh, 4)
         self._hold_out = over_devices(programs.hold_out, mesh, 1)
         self._score = over_devices(programs.score, mesh, 4)
+
+    @property
+    def is_looped(self) -> bool:
+        """Whether runs are a loop, in which one that takes no step costs nothing."""
+        return looped(self._group)
 
     def load(self, placement: Placement) -> Slice:
         """Makes the data of a slice and puts all that it needs on the devices."""
@@ -138,7 +148,8 @@ class Trainer:
             return self._method.start(state, numbers)
 
         states = jax.tree.map(lambda *leaves: np.stack(leaves), *map(start, slots))
-        state = EnsembleState(states, _zero_meter(self._method, len(slots)))
+        ends = no_ends(self._watched, len(slots))
+        state = EnsembleState(states, _zero_meter(self._method, len(slots)), ends)
         state = put_rows(state, self._mesh)
         if loaded.fitted is None:
             return state
@@ -200,7 +211,7 @@ class Trainer:
 
     def template(self, loaded: Slice) -> EnsembleState:
         """Zeros like the real runs' state on the host, whatever the number of devices."""
-        return template_of(self._method, self._group, loaded.placement.n_runs)
+        return template_of(self._method, self._group, loaded.placement.n_runs, self._watched)
 
     def from_host(self, loaded: Slice, state: EnsembleState) -> EnsembleState:
         """Puts the real runs' state on this trainer's devices."""
@@ -223,6 +234,15 @@ class Trainer:
     def sound_steps(self, loaded: Slice, state: EnsembleState) -> np.ndarray:
         """How many steps each real run took until it diverged, or all of them."""
         return take_runs(state.train.step, loaded.placement.n_runs)
+
+    def read_ends(self, loaded: Slice, state: EnsembleState) -> Ends:
+        """The ends of the real runs, to be changed; see `with_ends`."""
+        return jax.tree.map(np.array, take_runs(state.ends, loaded.placement.n_runs))
+
+    def with_ends(self, loaded: Slice, state: EnsembleState, ends: Ends) -> EnsembleState:
+        """The state with other ends of the real runs."""
+        slots = fill_slots(ends, len(loaded.placement.slots))
+        return state._replace(ends=put_rows(slots, self._mesh))
 
     def _make_local(self, tables: Any) -> dict[str, jax.Array]:
         wrap, axis = wrap_length(self._group), self._kind.sample_axis
@@ -250,11 +270,15 @@ def _wrapped(x: np.ndarray, wrap: int, axis: int) -> np.ndarray:
     return np.concatenate([x, np.take(x, range(wrap), axis=axis)], axis=axis)
 
 
-def template_of(method: Method, group: Group, n_runs: int) -> EnsembleState:
-    """Zeros like the state of some runs of a group on the host."""
+def template_of(method: Method, group: Group, n_runs: int, watched: int = 0) -> EnsembleState:
+    """Zeros, or the like, in the shapes of the state of some runs of a group on the host.
+
+    Args:
+        watched: see `done.watched_steps`.
+    """
     one = padded_shapes(method, group)
     train = jax.tree.map(lambda leaf: np.zeros((n_runs, *leaf.shape), leaf.dtype), one)
-    return EnsembleState(train, _zero_meter(method, n_runs))
+    return EnsembleState(train, _zero_meter(method, n_runs), no_ends(watched, n_runs))
 
 
 def _zero_meter(method: Method, n_runs: int) -> dict[str, np.ndarray]:

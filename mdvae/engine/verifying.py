@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mdvae.engine.done import watched_steps
 from mdvae.engine.runner import to_items
 from mdvae.engine.trainer import template_of
 from mdvae.methods.base import make_method
@@ -37,7 +38,8 @@ def _verify_checkpoints(
     for (group, index), runs in rundir.runs_of_slices(manifest).items():
         directory = rundir.slice_directory(path, group, index)
         known.add(directory)
-        template = template_of(make_method(groups[group], config.steps), groups[group], len(runs))
+        method, watched = make_method(groups[group], config.steps), watched_steps(config)
+        template = template_of(method, groups[group], len(runs), watched)
         names = rundir.run_names(path, runs)
         steps = checkpoint.whole_steps(directory, to_items(template), names)
         n_whole += sum(steps.values())

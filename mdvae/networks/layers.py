@@ -101,6 +101,11 @@ def silu(x: jax.Array) -> jax.Array:
     return x * sigmoid(x)
 
 
+def relu2(x: jax.Array) -> jax.Array:
+    """max(0, x)^2 (So et al., 2021), whose sums bend where those of a ReLU have corners."""
+    return jnp.square(jax.nn.relu(x))
+
+
 def linear(x: jax.Array) -> jax.Array:
     """x itself."""
     return x
@@ -108,6 +113,7 @@ def linear(x: jax.Array) -> jax.Array:
 
 FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
+    "relu2": relu2,
     "prelu": prelu,
     "tanh": jnp.tanh,
     "softplus": jax.nn.softplus,

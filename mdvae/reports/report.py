@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from mdvae.analysis import theory
 from mdvae.analysis.dims import PRIOR_LEVEL
 from mdvae.analysis.results import save_results
+from mdvae.analysis.rows import Taken
 from mdvae.data.base import EPOCH
 from mdvae.engine import processes
 from mdvae.engine.ensemble import Device
@@ -217,8 +218,9 @@ def analyse_again(path: Path, config: SweepConfig, devices: Sequence[Device]) ->
     # All of them first: where one cannot be read, nothing is written.
     evaluations = [evaluate_again(job, path) for job in done]
     if processes.is_first():
-        for job, (evaluation, taken) in zip(done, evaluations, strict=True):
-            save_results(path, job.runs, evaluation, config, taken)
+        for job, again in zip(done, evaluations, strict=True):
+            taken = list(map(Taken, again.taken.tolist(), again.due.tolist()))
+            save_results(path, job.runs, again.evaluation, config, taken)
         rundir.write_analysis(path, config)
 
 

@@ -136,6 +136,11 @@ def _top(values: Mapping[str, Any]) -> dict[str, Any]:
             f"eval_every: {checked['eval_every']} is not usable; it must be a multiple of"
             f" log_every = {checked['log_every']}, or 0 for no held-out scores"
         )
+    if checked["done_nats"] and not checked["eval_every"]:
+        raise ConfigError(
+            f"done_nats: {checked['done_nats']:g} is not usable without held-out scores; set"
+            " eval_every, or done_nats to 0"
+        )
     return checked
 
 

@@ -1,28 +1,14 @@
 """Which changes of a config a run directory can grow by, what is trained there left as it is."""
 
 import dataclasses
-from collections.abc import Iterator
 
 from mdvae.settings.config import SweepConfig, differences
-from mdvae.settings.fields import fields_of
-from mdvae.settings.grid import CELL_SECTIONS, Cell, make_cells
+from mdvae.settings.grid import make_cells
+from mdvae.settings.pacing import paced_by
 
 
 def _seeds(config: SweepConfig) -> range:
     return range(config.seed, config.seed + config.seeds)
-
-
-def paced_by(cell: Cell) -> Iterator[str]:
-    """The settings by which a step of a cell depends on how many there are in all.
-
-    More steps would not go on where fewer ended, but be another training.
-    """
-    for name in CELL_SECTIONS:
-        section = getattr(cell, name)
-        for field in fields_of(section).values():
-            value = getattr(section, field.name)
-            if field.paced_but is not None and value is not None and value != field.paced_but:
-                yield f"{name}.{field.name} = {value!r} is paced by them"
 
 
 def obstacles(old: SweepConfig, new: SweepConfig) -> list[str]:
@@ -50,5 +36,7 @@ def obstacles(old: SweepConfig, new: SweepConfig) -> list[str]:
         paces = [pace for cell in make_cells(old) for pace in paced_by(cell)]
         if new.stages:
             paces.append("stages are trained on what they would change")
+        if new.done_nats:
+            paces.append(f"done_nats = {new.done_nats:g} is paced by them")
         found += [f"steps: {pace}" for pace in dict.fromkeys(paces)]
     return [*found, *others]

@@ -56,6 +56,9 @@ class SweepConfig:
             and with a lower learning rate.
         eval_every: steps between lines of metrics that have scores on held-out samples too, a
             multiple of log_every; 0 for none.
+        done_nats: a run is done once nothing has moved by more than so many nats, see
+            `engine.done`; 0 has all runs take all steps.
+        done_share: of the steps that it has taken, for how long.
         memory_gib: what one device may use; 0 asks the device.
         group_by: sizes (of kappa, d, r) whose every value gets a program of its own, where
             padding to the largest would waste more than compiling again.
@@ -79,6 +82,8 @@ class SweepConfig:
     restarts: int = fixed(0, fields.whole(0), decides=False)
     # It decides no run, but what a line of metrics holds: lines of one directory must agree in it.
     eval_every: int = fixed(0, fields.whole(0))
+    done_nats: float = fixed(0.0, fields.NOT_NEGATIVE)
+    done_share: float = fixed(0.3, fields.BETWEEN)
     memory_gib: float = fixed(0.0, _GIB, decides=False)
     group_by: tuple[str, ...] = fixed((), fields.some_of(LEADING))
     stages: dict[str, Any] = dataclasses.field(default_factory=dict)

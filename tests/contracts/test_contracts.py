@@ -34,7 +34,7 @@ from mdvae.settings.axes import known_axes
 from mdvae.settings.config import default_config, from_json, resolve
 from mdvae.settings.fields import FIXED, fields_of
 from mdvae.settings.grid import Group, Run, largest, make_cells, make_groups
-from mdvae.settings.growth import paced_by
+from mdvae.settings.pacing import paced_by
 from mdvae.settings.registry import DATA, METHODS, NETWORKS, OPTIMISERS, SECTIONS
 
 # Two cells that differ in every size that is padded; a kind uses the axes that it has.

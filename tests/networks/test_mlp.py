@@ -12,6 +12,7 @@ from mdvae.settings.grid import Sizes
 
 ACTIVATIONS = {
     "relu": lambda h: np.maximum(h, 0),
+    "relu2": lambda h: np.maximum(h, 0) ** 2,
     "prelu": lambda h: np.where(h >= 0, h, 0.25 * h),
     "tanh": np.tanh,
     "softplus": lambda h: np.log1p(np.exp(h)),

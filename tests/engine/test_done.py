@@ -1,0 +1,264 @@
+"""Runs that are done before their last step: the rule, and that it is a matter of the run alone."""
+
+import json
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from runs import SMALL, killed_at_checkpoint, run_report, run_sweep
+
+import mdvae
+from mdvae import cli
+from mdvae.analysis.dims import log_odds
+from mdvae.engine import done
+from mdvae.store import rundir
+
+STEPS = 120
+# Of two cells one learns nothing and has settled once that can be seen: at step 60, when it has
+# looked at 30 to 60; it then takes 30 steps more. The other moves to the end.
+STILL, MOVING = (f"kappa4-d5-r2-learning_rate={rate}" for rate in ("1e-09", "0.02"))
+WATCHED = (
+    "--config.log_every=10",
+    "--config.eval_every=10",
+    "--config.done_nats=0.01",
+    "--config.done_share=0.5",
+)
+BOTH = ("--config.grid.learning_rate=(1e-9,0.02)", *WATCHED)
+
+
+def line(step, log_gamma, ratios, seed=0):
+    return {
+        "cell": "c",
+        "seed": seed,
+        "step": step,
+        "log_gamma": log_gamma,
+        "eval_ratio": ratios,
+    }
+
+
+def settled_at(lines, **changes):
+    """The ends that a run has after some lines of its metrics."""
+    fields = {"steps": 1_000, "eval_every": 50, "done_nats": 0.5, "done_share": 0.3} | changes
+    run = SimpleNamespace(cell=SimpleNamespace(name="c"), seed=0)
+    ends = done.no_ends(1_000, 1)
+    done.Watch(SimpleNamespace(**fields), [run]).see(lines, ends)
+    return int(ends[done.SETTLED][0]), int(ends[done.END][0])
+
+
+def still(**changes):
+    """Lines of a run that stands still from step 200 on."""
+    return [
+        line(step, -1.0 - min(step, 200) / 50, [0.01, changes.get("prior", 0.999)])
+        for step in range(50, 1_001, 50)
+    ]
+
+
+def test_a_run_settles_once_nothing_has_moved_and_ends_a_share_later():
+    """At 350 it looks back to 245, three looks; 105 steps on, by fifties, is 500."""
+    assert settled_at(still()) == (350, 500)
+    assert settled_at(still(), done_share=0.1) == (1_000, 1_000)  # two looks in a tenth
+    assert settled_at(still(), steps=400) == (350, 400)
+
+
+def test_what_moves_has_not_settled():
+    for name, moving in (
+        ("log_gamma", lambda step: -step / 100),
+        ("eval_ratio", lambda step: [0.01 * np.exp(-step / 100), 0.99]),
+        ("eval_ratio", lambda step: [0.01, 0.8 * np.exp(-step / 100)]),
+    ):
+        lines = [{**each, name: moving(each["step"])} for each in still()]
+        assert settled_at(lines) == (1_000, 1_000), name
+
+
+def test_a_latent_at_the_prior_may_wander_there():
+    lines = [{**each, "eval_ratio": [0.01, 0.92 + 0.2 * (i % 2)]} for i, each in enumerate(still())]
+    assert settled_at(lines) == (350, 500)
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), 0.0])
+def test_what_is_not_finite_has_not_settled(value):
+    assert settled_at([{**each, "eval_ratio": [value, 0.99]} for each in still()])[1] == 1_000
+    assert settled_at([{**each, "log_gamma": None} for each in still()])[1] == 1_000
+
+
+def test_lines_of_other_runs_and_those_without_scores_are_passed_over():
+    others = [line(step, 0.0, [0.5, 0.5], seed=1) for step in range(50, 1_001, 50)]
+    plain = [{"cell": "c", "seed": 0, "step": 25, "log_gamma": 5.0}]
+    assert settled_at(plain + others + still()) == (350, 500)
+
+
+def test_places_are_the_log_odds_by_which_latents_are_counted():
+    ratios = np.array([1e-4, 0.3, 0.9])
+    look = done.look_at(line(10, -2.0, [*ratios, 1.2]))
+    np.testing.assert_allclose(look.places, [-2.0, *log_odds(ratios), np.log(9.0)], rtol=1e-12)
+
+
+def test_the_rate_falls_to_zero_along_half_a_cosine():
+    ends = {done.SETTLED: jnp.int32(100), done.END: jnp.int32(140)}
+    left = [float(done.rate_left(jnp.int32(step), ends)) for step in (0, 99, 100, 110, 120, 140)]
+    np.testing.assert_allclose(
+        left, [1, 1, 1, 0.5 + 0.5 * np.cos(np.pi / 4), 0.5, 0], rtol=1e-6, atol=1e-7
+    )
+    never = {done.SETTLED: jnp.int32(100), done.END: jnp.int32(100)}
+    assert float(done.rate_left(jnp.int32(99), never)) == 1.0
+
+
+def lines_of(path, cell):
+    rows = map(json.loads, (path / rundir.METRICS).read_text().splitlines())
+    return [row for row in rows if row["cell"] == cell]
+
+
+def results_of(path):
+    return {(row["cell"], row["seed"]): row for row in mdvae.load_run(path).results}
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    path = tmp_path_factory.mktemp("watched") / "w"
+    assert run_sweep(SMALL, path, *BOTH) == 0
+    return path
+
+
+def test_a_run_that_has_settled_ends_and_the_other_goes_on(watched):
+    for (cell, _), row in results_of(watched).items():
+        assert (row["status"], row["steps"]) == ("ok", 90 if cell == STILL else STEPS)
+    assert [each["step"] for each in lines_of(watched, STILL)][-2:] == [90, 90]
+    assert [each["step"] for each in lines_of(watched, MOVING)][-1] == STEPS
+    # The last line is that of the model which is evaluated.
+    last, row = lines_of(watched, STILL)[-1], results_of(watched)[STILL, 1]
+    assert last["eval_nelbo"] == pytest.approx(row["nelbo"], rel=1e-5)
+    report = (watched / "report.md").read_text()
+    assert "Of 4 runs 2 were done before step 120, at step 90: nothing had moved by more" in report
+    assert "That spared 12% of all steps." in report
+
+
+def test_others_are_not_touched(watched, tmp_path):
+    """Where the other cell is alone it is the same; and so is the one that has settled."""
+    for cell, rate in ((STILL, "1e-9"), (MOVING, "0.02")):
+        path = tmp_path / rate
+        assert run_sweep(SMALL, path, f"--config.grid.learning_rate=({rate},)", *WATCHED) == 0
+        assert lines_of(path, cell) == lines_of(watched, cell)
+        whole, alone = mdvae.load_run(watched), mdvae.load_run(path)
+        for seed in (0, 1):
+            mine, theirs = (run.model(cell=cell, seed=seed) for run in (alone, whole))
+            jax.tree.map(np.testing.assert_array_equal, mine.params, theirs.params)
+
+
+def test_a_run_that_never_settles_is_the_same_as_an_unwatched_one(watched, tmp_path):
+    flags = ("--config.grid.learning_rate=(1e-9,0.02)", *WATCHED[:2])
+    assert run_sweep(SMALL, tmp_path / "w", *flags) == 0
+    for mine, plain in zip(
+        lines_of(watched, MOVING), lines_of(tmp_path / "w", MOVING), strict=True
+    ):
+        for name in ("nelbo", "log_gamma", "eval_nelbo"):
+            assert mine[name] == pytest.approx(plain[name], rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("saving", [1, 2, 3])
+def test_killed_and_resumed_ends_where_it_would_have(watched, tmp_path, saving):
+    """Killed before it has settled, as it ends, and after that."""
+    flags = (*BOTH, "--config.save_every=40")
+    with killed_at_checkpoint(saving):
+        run_sweep(SMALL, tmp_path / "w", *flags)
+    assert run_sweep(SMALL, tmp_path / "w", *flags) == 0
+    for name in (rundir.METRICS, rundir.RESULTS, rundir.SPECTRA):
+        assert (tmp_path / "w" / name).read_bytes() == (watched / name).read_bytes()
+
+
+def test_a_sweep_all_of_which_is_done_ends_early_and_can_be_counted_again(tmp_path, capsys):
+    flags = ("--config.grid.learning_rate=(1e-9,)", *WATCHED)
+    assert run_sweep(SMALL, tmp_path / "w", *flags) == 0
+    manifest = rundir.read_manifest(tmp_path / "w")
+    assert [each["step"] for each in manifest["slices"]] == [90]
+    assert manifest["status"] == "done"
+    assert run_report("--verify", tmp_path / "w") == 0
+    before = (tmp_path / "w" / rundir.RESULTS).read_bytes()
+    again = ("--config.analysis.ad_threshold=0.2",)
+    assert run_sweep(SMALL, tmp_path / "w", *flags, *again) == 0
+    rows = results_of(tmp_path / "w").values()
+    assert [(row["status"], row["steps"]) for row in rows] == [("ok", 90)] * 2
+    assert run_sweep(SMALL, tmp_path / "w", *flags) == 0
+    assert (tmp_path / "w" / rundir.RESULTS).read_bytes() == before
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_where_runs_are_no_loop_those_that_are_done_make_room(
+    watched, tmp_path, monkeypatch, capsys, is_killed
+):
+    """Half of a slice is done at step 90: it is set apart, and the rest is trained without it."""
+    for module in ("ensemble", "chunks", "trainer", "memory"):
+        monkeypatch.setattr(f"mdvae.engine.{module}.looped", lambda group=None: False)
+    path = tmp_path / "w"
+    if is_killed:  # as it saves for the last time
+        with killed_at_checkpoint(5):
+            run_sweep(SMALL, path, *BOTH, "--devices=1")
+    assert run_sweep(SMALL, path, *BOTH, "--devices=1") == 0
+    assert "half of its runs are done; going on with the others" in capsys.readouterr().out
+    slices = rundir.read_manifest(path)["slices"]
+    assert [each["status"] for each in slices] == ["replaced", "done", "done"]
+    assert [{cell for cell, _ in each["runs"]} for each in slices[1:]] == [{STILL}, {MOVING}]
+    assert [each["step"] for each in slices] == [90, 90, STEPS]
+    found = results_of(path)
+    for key, row in results_of(watched).items():
+        assert (found[key]["status"], found[key]["steps"]) == (row["status"], row["steps"])
+        assert found[key]["nelbo"] == pytest.approx(row["nelbo"], rel=1e-3, abs=1e-3)
+    assert run_report("--verify", path) == 0
+
+
+def test_one_that_diverges_is_told_from_one_that_is_done(tmp_path):
+    """At 1e9 the loss is soon not finite."""
+    flags = ("--config.grid.learning_rate=(1e-9,1e9)", *WATCHED)
+    assert run_sweep(SMALL, tmp_path / "w", *flags) == cli.DIVERGED
+    found = {cell: row for (cell, _), row in results_of(tmp_path / "w").items()}
+    assert (found[STILL]["status"], found[STILL]["steps"]) == ("ok", 90)
+    (bad,) = (row for cell, row in found.items() if cell != STILL)
+    assert bad["status"] == "diverged"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            ["--config.done_nats=-1"],
+            "done_nats: -1.0 is not usable; it must be a number, 0 or more",
+        ),
+        (["--config.done_nats=1"], "done_nats: 1 is not usable without held-out scores; set eval_"),
+        (["--config.done_share=1"], "done_share: 1.0 is not usable; it must be a fraction between"),
+        (
+            [*WATCHED, "--config.method.kl_warmup=0.5"],
+            "done_nats: 0.01 is not usable, for method.kl_warmup changes the loss as steps go by",
+        ),
+        (
+            [
+                *WATCHED,
+                "--config.method.kind=wae",
+                "--config.method.log_gamma_init=0",
+                "--config.networks.heads=point",
+                "--config.batch_size=56",
+            ],
+            "done_nats: 0.01 has no effect on method 'wae', whose encoder has no variances",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path, capsys, flags, words):
+    with pytest.raises(SystemExit) as error:
+        cli.run_command(lambda argv: run_sweep(SMALL, tmp_path / "w", *flags))
+    assert error.value.code == cli.USER_ERROR
+    assert words in capsys.readouterr().err
+
+
+def test_more_steps_are_refused(watched, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.run_command(
+            lambda argv: run_sweep(
+                SMALL,
+                watched,
+                *BOTH,
+                "--config.optimiser.schedule=constant",
+                "--config.steps=240",
+                "--extend",
+            )
+        )
+    assert "steps: done_nats = 0.01 is paced by them" in capsys.readouterr().err
