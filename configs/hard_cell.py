@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.seeds = 20
     config.networks.hidden = (128,)
     config.networks.skip = True
+    config.networks.activation = "smooth_relu"
     config.optimiser.learning_rate = 0.003
     config.steps, config.batch_size = 26_000, 256
     config.analysis.published = "table1"

@@ -101,9 +101,20 @@ def silu(x: jax.Array) -> jax.Array:
     return x * sigmoid(x)
 
 
-def relu2(x: jax.Array) -> jax.Array:
-    """max(0, x)^2 (So et al., 2021), whose sums bend where those of a ReLU have corners."""
-    return jnp.square(jax.nn.relu(x))
+@jax.custom_jvp
+def smooth_relu(x: jax.Array) -> jax.Array:
+    """0 below 0, x^2 / 2 up to 1, then x - 1/2: a ReLU whose corner is a parabola.
+
+    One side of Huber's loss. Sums of it bend where those of ReLUs are broken, and they are as flat
+    as these far from the corner, where a square would grow.
+    """
+    bent = jnp.clip(x, 0.0, 1.0)
+    return bent * (x - 0.5 * bent)
+
+
+@smooth_relu.defjvp
+def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    return smooth_relu(*primals), jnp.clip(primals[0], 0.0, 1.0) * tangents[0]
 
 
 def linear(x: jax.Array) -> jax.Array:
@@ -113,7 +124,7 @@ def linear(x: jax.Array) -> jax.Array:
 
 FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
-    "relu2": relu2,
+    "smooth_relu": smooth_relu,
     "prelu": prelu,
     "tanh": jnp.tanh,
     "softplus": jax.nn.softplus,

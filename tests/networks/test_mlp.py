@@ -6,13 +6,14 @@ import pytest
 import scipy.special
 
 from mdvae.data.whitening import apply_whitening, fit_whitening
+from mdvae.networks import layers
 from mdvae.networks.base import Diagonal, shapes_of
 from mdvae.networks.mlp import INPUT, MLP, make, mlp_networks
 from mdvae.settings.grid import Sizes
 
 ACTIVATIONS = {
     "relu": lambda h: np.maximum(h, 0),
-    "relu2": lambda h: np.maximum(h, 0) ** 2,
+    "smooth_relu": lambda h: np.where(h < 1, np.maximum(h, 0) ** 2 / 2, h - 0.5),
     "prelu": lambda h: np.where(h >= 0, h, 0.25 * h),
     "tanh": np.tanh,
     "softplus": lambda h: np.log1p(np.exp(h)),
@@ -115,3 +116,14 @@ def test_whitened_input_goes_into_the_encoder_alone(c):
         decoded, _ = networks.decode(params, fitted, z, batch, train)
         expected, _ = plain.decode(params, {}, z, batch, train)
         np.testing.assert_array_equal(decoded, expected)
+
+
+def test_the_slope_of_a_smooth_relu():
+    """Its own rule of differentiation against differences, and where the pieces meet."""
+    x = np.array([-3.0, -0.5, 0.0, 0.25, 0.75, 1.0, 1.5, 4.0])
+    value = ACTIVATIONS["smooth_relu"]
+    slope = (value(x + 1e-6) - value(x - 1e-6)) / 2e-6
+    found = jax.vmap(jax.grad(layers.smooth_relu))(x.astype(np.float32))
+    np.testing.assert_allclose(found, slope, atol=2e-6)
+    bend = jax.vmap(jax.grad(jax.grad(layers.smooth_relu)))(x[[1, 3, 4, 6]].astype(np.float32))
+    np.testing.assert_array_equal(bend, [0.0, 1.0, 1.0, 0.0])
