@@ -4,9 +4,14 @@
     python -m mdvae.sweep --config configs/table1.py --config.seeds=2 --workdir runs/table1_beside
     python -m mdvae.report runs/lmgae_manifolds runs/table1_beside
 
-The recipe is that of configs/lmgae_synthetic.py. Measured with --config.seed=5040: AD is r in 3 of
-18 runs, all of r = 2, and less in the others, it is not known why; mask_recon of 30 and 100 did no
-better on seed 100. docs/lmgae.md has the table. Run time: seven minutes on a 2-core CPU.
+Measured with --config.seed=5042 --config.seeds=4: AD is r in 16 of 36 runs and within one of it in 33;
+the VAE's is r in all. Run time: three minutes on a 2-core CPU.
+
+The recipe is that of configs/lmgae_synthetic.py but for three numbers, which were chosen on seeds 100
+to 102. By that recipe itself AD is r in 3 of 18 runs (seeds 5040 and 5041), all of r = 2, and less in
+the others: codes of these manifolds, which are mixtures of normal laws, take long to become normal,
+and until then the critic pulls at masks that are needed. So critic and generator have the full rate,
+masks wait longer, and move in proportion. docs/lmgae.md has all that was tried.
 """
 
 from ml_collections import ConfigDict
@@ -26,6 +31,8 @@ def get_config() -> ConfigDict:
     )
     config.seeds = 2
     config.method.critic_hidden = (64, 64)
+    config.method.critic_rate, config.method.mask_rate = 1.0, 3.2
+    config.method.mask_after = 0.3
     config.networks.hidden = (128, 128)
     config.networks.heads = "point"
     config.networks.initial = "glorot"

@@ -99,6 +99,28 @@ numbers and gamma's path hardly matter. Logits, an exponential fall, a rate that
 Adam's b1 and b2 were trials that are not in the package; with logits a linear encoder is exact, and
 the 0.05 rule still misses two of eight.
 
+And the activation, the same cell and seeds by that recipe, in about the same time; a line with two
+has them in turn:
+
+    ReLU                                                  8/8  6/8  -21.0
+    the same, first biases within +-1; +-2                8/8  5/8  -20.6; 4/8 -19.7
+    encoder tanh; silu                                    8/8  4/8  -18.6; 6/8 -20.2
+    encoder gelu; sine                                    8/8  6/8  -21.0; 6/8 -19.1
+    encoder softplus; elu                                 7/8  3/8  -18.3; 6/8 3/8 -18.2
+    decoder tanh                                          8/8  5/8  -19.4
+    encoder ReLU^2; ReLU^3                                8/8  6/8  -21.8; 4/8 -20.6
+    encoder half ReLU, half ReLU^2                        8/8  6/8  -21.7
+    both ReLU^2                                           8/8  6/8  -22.3
+    both ReLU^2, straight from 2 on; from 3 on            8/8  6/8  -22.3; 6/8 -22.3
+    both smooth_relu: ReLU^2 / 2, straight from 1 on      8/8  6/8  -22.3   <- kept
+
+What a sigmoid is undone by is smooth, and ReLUs are broken. Over all cells on seeds 100 and 101
+ReLU^2 diverges in 2 of 36 runs, of r = 2. smooth_relu has a lower mean -ELBO than ReLU in 14 of 18
+cells, by 3 to 12 %; it is higher by 0.6 and 2.4 % for r = 2 in d = 30 and 20, by 0.8 and 2.5 % with
+kappa = 5 for r = 8 and 6. Half ReLU, half smooth_relu: 1 to 4 % less of either. Gradients cut at ten
+times their root mean square: 3 to 7 % lower there for r = 2, but 12 % higher for r = 4 in d = 20, for
+what is cut is what samples far from the others say. All but smooth_relu were trials of our own.
+
 The seeds of this table had no part in the choice, and no setting depends on r.
 """
 
