@@ -4,14 +4,15 @@
     python -m mdvae.sweep --config configs/table1.py --config.seeds=2 --workdir runs/table1_beside
     python -m mdvae.report runs/lmgae_manifolds runs/table1_beside
 
-Measured with --config.seed=5042 --config.seeds=4: AD is r in 16 of 36 runs and within one of it in 33;
-the VAE's is r in all. Run time: three minutes on a 2-core CPU.
+Measured with --config.seed=5042 --config.seeds=4: AD is r in 16 of 36 runs and within one of it
+in 33; the VAE's is r in all. Run time: three minutes on a 2-core CPU.
 
-The recipe is that of configs/lmgae_synthetic.py but for three numbers, which were chosen on seeds 100
-to 102. By that recipe itself AD is r in 3 of 18 runs (seeds 5040 and 5041), all of r = 2, and less in
-the others: codes of these manifolds, which are mixtures of normal laws, take long to become normal,
-and until then the critic pulls at masks that are needed. So critic and generator have the full rate,
-masks wait longer, and move in proportion. docs/lmgae.md has all that was tried.
+The recipe is that of configs/lmgae_synthetic.py but for three numbers, which were chosen on seeds
+100 to 102. By that recipe itself AD is r in 3 of 18 runs (seeds 5040 and 5041), all of r = 2, and
+less in the others: codes of these manifolds, which are mixtures of normal laws, take long to
+become normal, and until then the critic pulls at masks that are needed. So critic and generator
+have the full rate, masks wait longer, and move in proportion. docs/lmgae.md has all that was
+tried.
 """
 
 from ml_collections import ConfigDict
