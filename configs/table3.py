@@ -26,6 +26,7 @@ def get_config() -> ConfigDict:
     config.method.model = "cvae"
     config.networks.hidden = (128,)
     config.networks.skip = True
+    config.networks.activation = "smooth_relu"
     config.optimiser.learning_rate = 0.003
     config.steps, config.batch_size = 26_000, 256
     config.protocols.authors = published_protocol()

@@ -108,5 +108,7 @@ def _train(
                 run |= {"status": row["status"], "steps": row["steps"]}
     if trained.is_thin:
         set_apart(path, config, manifest, entry)
-        print(f"{job.name}: half of its runs are done; going on with the others", flush=True)
+        print(
+            f"{job.name}: half of its runs are at their end; going on with the others", flush=True
+        )
     write_manifest(path, manifest)

@@ -70,8 +70,9 @@ def make_plan(config: SweepConfig, budgets: Sequence[str], workdir: Path) -> Ans
 
 def _of_budget(plan: AnswerPlan, steps: int, train: TrainSweep) -> list[Row]:
     """The rows of one budget, by cell."""
-    # An epoch is a number of steps; these have one already. Stages say nothing of a cell's count.
-    config = dataclasses.replace(plan.config, steps=steps, epochs=0, stages={})
+    # An epoch is a number of steps; these have one already. Stages say nothing of a cell's count,
+    # and a budget is what all runs take.
+    config = dataclasses.replace(plan.config, steps=steps, epochs=0, stages={}, done_nats=0.0)
     run = train(config, plan.workdir / f"steps_{steps}")
     seconds = sum(entry["seconds"] for entry in run.manifest["slices"])
     cells = {cell.name: cell for cell in run.cells}

@@ -18,15 +18,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdvae.settings.config import SweepConfig
-from mdvae.settings.grid import Run
+from mdvae.settings.grid import Cell, Run
+from mdvae.settings.pacing import LEAST_LOOKS
 from mdvae.store.rundir import HELD_OUT
 
 # The state of a run, int32 each: from which step on its rate falls, and at which it ends.
 SETTLED, END = "settled", "end"
+# The variance ratios of a line of metrics.
+RATIOS = HELD_OUT + "ratio"
 # Ratios above are those of latents at the prior, as for AD (gap).
 PRIOR_LEVEL = 0.9
-# Fewer looks say nothing of what has not moved.
-LEAST_LOOKS = 3
 
 Ends = dict[str, Any]
 
@@ -61,7 +62,7 @@ class Look(NamedTuple):
 
 def look_at(line: Mapping[str, Any]) -> Look | None:
     """What a line of metrics shows of its run; None where it has no held-out scores."""
-    ratios = line.get(HELD_OUT + "ratio")
+    ratios = line.get(RATIOS)
     if not isinstance(ratios, list):
         return None
     values = np.array([line.get("log_gamma", 0.0), *ratios], np.float64)
@@ -70,20 +71,40 @@ def look_at(line: Mapping[str, Any]) -> Look | None:
         return Look(line["step"], np.append(values[0], np.log(capped) - np.log1p(-capped)))
 
 
-def has_settled(looks: Sequence[Look], steps: int, nats: float, share: float) -> bool:
+def has_settled(looks: Sequence[Look], first: float, nats: float, share: float) -> bool:
     """Whether nothing has moved by more than `nats` in the last `share` of the steps taken.
 
     Args:
         looks: at a run, in the order of their steps, the last one now.
-        steps: of the whole training, the first `share` of which is too early to tell.
+        first: step before which it is too early to tell.
     """
     now = looks[-1].step
     last = [look for look in looks if look.step >= (1.0 - share) * now]
-    if now < share * steps or len(last) < LEAST_LOOKS:
+    if now < first or len(last) < LEAST_LOOKS:
         return False
     # Of what is not finite the comparison is false.
     with np.errstate(invalid="ignore"):
         return bool(np.all(np.ptp([look.places for look in last], axis=0) <= nats))
+
+
+def first_look(config: SweepConfig, cell: Cell) -> float:
+    """The step before which no run of a cell has settled.
+
+    What a rate that still rises moves is no sign of what it will.
+    """
+    rises = cell.value("warmup") if cell.value("schedule") == "one_cycle" else 0.0
+    return max(config.done_share, rises or 0.0) * config.steps
+
+
+def looks_of(lines: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Of lines of metrics those that are looks at some runs, and of them what a look is made of."""
+    keys = {(run.cell.name, run.seed) for run in runs}
+    names = ("cell", "seed", "step", "log_gamma", RATIOS)
+    return [
+        {name: line[name] for name in names if name in line}
+        for line in lines
+        if (line["cell"], line["seed"]) in keys and RATIOS in line
+    ]
 
 
 class Watch:
@@ -91,6 +112,7 @@ class Watch:
 
     def __init__(self, config: SweepConfig, runs: Sequence[Run]):
         self._config = config
+        self._first = [first_look(config, run.cell) for run in runs]
         self._rows = {(run.cell.name, run.seed): i for i, run in enumerate(runs)}
         self._looks: list[list[Look]] = [[] for _ in runs]
 
@@ -109,7 +131,7 @@ class Watch:
             if i is None or look is None:
                 continue
             self._looks[i].append(look)
-            rule = config.steps, config.done_nats, config.done_share
+            rule = self._first[i], config.done_nats, config.done_share
             if look.step < ends[SETTLED][i] and has_settled(self._looks[i], *rule):
                 # Up to a line with scores, which is then the run's last.
                 tail = -(-int(np.ceil(config.done_share * look.step)) // config.eval_every)

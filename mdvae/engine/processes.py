@@ -107,8 +107,9 @@ def broadcast(value: Any) -> Any:
     if jax.process_count() == 1:
         return value
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)
-    size = int(agree(len(text) if is_first() else 0)[0])
-    padded = np.zeros(size, np.uint8)
+    # As a whole number: `agree` has single precision.
+    size = multihost_utils.broadcast_one_to_all(np.int32(len(text) if is_first() else 0))
+    padded = np.zeros(int(size), np.uint8)
     if is_first():
         padded[:] = text
     received = np.asarray(multihost_utils.broadcast_one_to_all(padded), np.uint8)

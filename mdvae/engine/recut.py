@@ -23,6 +23,8 @@ from mdvae.store import checkpoint, rundir, slices
 SLOWER = 0.3
 
 Entry = dict[str, Any]
+# A checkpoint: its step, and its items by name.
+Saved = tuple[int, Mapping[str, Any]]
 
 
 def _templates(config: SweepConfig, manifest: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
@@ -32,35 +34,27 @@ def _templates(config: SweepConfig, manifest: Mapping[str, Any], entry: Entry) -
     return to_items(template_of(method, group, len(entry["runs"]), watched))
 
 
-def _begin(
-    path: Path, entry: Entry, rows: Sequence[int], step: int, items: Mapping[str, Any]
-) -> None:
-    """Saves rows of a checkpoint as the first one of a new slice."""
+def _begin(path: Path, entry: Entry, rows: Sequence[int], saved: Sequence[Saved]) -> None:
+    """Saves rows of checkpoints, by ascending step, as the first ones of a new slice."""
     directory = rundir.slice_directory(path, entry["group"], entry["slice"])
     # Of an attempt that was cut short before the manifest named it.
     shutil.rmtree(directory, ignore_errors=True)
-    mine = jax.tree.map(lambda leaf: leaf[np.array(rows)], dict(items))
-    checkpoint.save(directory, step, mine, rundir.run_names(path, entry["runs"]))
-
-
-def _newest(
-    path: Path, config: SweepConfig, manifest: Mapping[str, Any], entry: Entry
-) -> checkpoint.Restored | None:
-    """The newest checkpoint of a slice."""
-    directory = rundir.slice_directory(path, entry["group"], entry["slice"])
-    names = rundir.run_names(path, entry["runs"])
-    return checkpoint.restore(directory, _templates(config, manifest, entry), names)
+    for step, items in saved:
+        mine = jax.tree.map(lambda leaf: leaf[np.array(rows)], dict(items))
+        checkpoint.save(directory, step, mine, rundir.run_names(path, entry["runs"]))
 
 
 def halve(path: Path, config: SweepConfig, manifest: dict[str, Any], entry: Entry) -> None:
     """Replaces a slice by two of half as many runs, from its newest checkpoint on."""
-    restored = _newest(path, config, manifest, entry)
+    directory = rundir.slice_directory(path, entry["group"], entry["slice"])
+    names = rundir.run_names(path, entry["runs"])
+    restored = checkpoint.restore(directory, _templates(config, manifest, entry), names)
     place, cut = len(manifest["programs"]), -(-len(entry["runs"]) // 2)
     halves = []
     for index, rows in enumerate((range(cut), range(cut, len(entry["runs"])))):
         half = slices.new_slice(place, index, [entry["runs"][row] for row in rows])
         if restored is not None:
-            _begin(path, half, rows, restored.step, restored.items)
+            _begin(path, half, rows, [(restored.step, restored.items)])
         halves.append(half)
     manifest["programs"].append(dict(manifest["programs"][entry["group"]]))
     manifest["slices"] += halves
@@ -70,15 +64,22 @@ def halve(path: Path, config: SweepConfig, manifest: dict[str, Any], entry: Entr
 def set_apart(path: Path, config: SweepConfig, manifest: dict[str, Any], entry: Entry) -> None:
     """Replaces a slice by two, from its newest checkpoint on: runs that take no more steps, others.
 
-    Each is a program of its own, for those that go on fill it.
+    Each is a program of its own, for those that go on fill it. Of runs that have diverged the older
+    checkpoints are kept as well, from which they may be started again.
     """
-    restored = _newest(path, config, manifest, entry)
-    assert restored is not None
-    state = from_items(restored.items)
-    goes_on = (state.train.step == restored.step) & (state.ends[END] > restored.step)
-    for rows in (np.flatnonzero(~goes_on), np.flatnonzero(goes_on)):
+    directory = rundir.slice_directory(path, entry["group"], entry["slice"])
+    names = rundir.run_names(path, entry["runs"])
+    found = checkpoint.read_steps(directory, _templates(config, manifest, entry), names)
+    saved = [(step, items) for step, items in found if items is not None]
+    newest, items = saved[0]
+    state = from_items(dict(items))
+    goes_on = (state.train.step == newest) & (state.ends[END] > newest)
+    for rows, kept in (
+        (np.flatnonzero(~goes_on), saved[::-1]),
+        (np.flatnonzero(goes_on), saved[:1]),
+    ):
         part = slices.new_slice(len(manifest["programs"]), 0, [entry["runs"][i] for i in rows])
-        _begin(path, part, rows.tolist(), restored.step, restored.items)
+        _begin(path, part, rows.tolist(), kept)
         manifest["programs"].append(dict(manifest["programs"][entry["group"]]))
         manifest["slices"].append(part)
     entry["status"] = slices.REPLACED
@@ -141,7 +142,7 @@ def restart(path: Path, config: SweepConfig, manifest: dict[str, Any]) -> int:
         for index, (step, (mine, items)) in enumerate(sorted(sound.items())):
             again = slices.new_slice(place, index, [runs[row] for row in mine])
             if items:
-                _begin(path, again, mine, step, items)
+                _begin(path, again, mine, [(step, items)])
             manifest["slices"].append(again)
             for cell, seed in (runs[row] for row in mine):
                 record = records[cell, seed]

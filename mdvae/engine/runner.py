@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from mdvae.engine import done, processes
-from mdvae.engine.done import Watch
+from mdvae.engine.done import Watch, looks_of
 from mdvae.engine.ensemble import EnsembleState
 from mdvae.engine.evaluation import Evaluation
 from mdvae.engine.jobs import Job
@@ -181,11 +181,13 @@ def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -
     held_out = trainer.hold_out(loaded) if config.eval_every else None
     watch, ends = Watch(config, job.runs), trainer.read_ends(loaded, state)
     if ends:
-        watch.see(processes.on_first(lambda: rundir.read_metrics(path)), ends)
+        looks = processes.on_first(lambda: looks_of(rundir.read_metrics(path), job.runs))
+        if watch.see(looks, ends):
+            state = trainer.with_ends(loaded, state, ends)
     due = _due(job, loaded, state, step)
     saved, diverged, note = step, _diverged(trainer.sound_steps(loaded, state), due), ""
     progress = None
-    seconds, calls, n_steps = 0.0, 0, 1
+    seconds, taken, n_moving, n_steps = 0.0, 0, n_runs, 1
     print(f"{job.name}: compiling ...", flush=True)
     started = time.monotonic()
 
@@ -197,8 +199,12 @@ def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -
         return len(settled | diverged.keys()) if step % config.log_every == 0 else 0
 
     def is_thin() -> bool:
-        can = ends and not trainer.is_looped and jax.process_count() == 1
-        return bool(can) and n_runs <= 2 * n_over() < 2 * n_runs
+        if not ends or trainer.is_looped or jax.process_count() > 1:
+            return False
+        left = n_runs - n_over()
+        # As many runs a device as before would spare nothing.
+        is_less = -(-left // trainer.n_devices) < -(-n_runs // trainer.n_devices)
+        return 0 < 2 * left <= n_runs and is_less
 
     while n_over() < n_runs and not is_thin():
         if processes.agree(stop.signal is not None)[0]:
@@ -214,7 +220,7 @@ def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -
             print(f"{job.name}: compiled in {time.monotonic() - started:.1f} s", flush=True)
             progress = Progress(job.name, config.steps, step)
         else:
-            seconds, calls = seconds + took, calls + n_steps
+            seconds, taken = seconds + took, taken + n_steps * n_moving
             progress.update(n_steps, note)
             # Calls of about a second: often enough to see progress and to stop quickly.
             n_steps = max(1, int(CALL_SECONDS * n_steps / max(took, 1e-6)))
@@ -227,12 +233,13 @@ def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -
             lines = lines_of(job.runs, means, scores, step, over)
             if processes.is_first():
                 rundir.append_metrics(path, lines)
-            # What is not finite on other samples gives no run up: training does not depend on them.
+            # What is not finite on other samples gives no run up.
             due = _due(job, loaded, state, step)
             diverged = _report_diverged(job, trainer.sound_steps(loaded, state), diverged, due)
             if ends and watch.see(lines, ends):
                 state = trainer.with_ends(loaded, state, ends)
-            rate = (n_runs - n_over()) * job.batch_size * calls / max(seconds, 1e-9)
+            n_moving = n_runs - n_over()
+            rate = job.batch_size * taken / max(seconds, 1e-9)
             note = f"{rate / 1e6:.2f} M samples/s, {median_of(means)}"
         if step % config.save_every == 0 or step == config.steps:
             save(step, state)

@@ -109,7 +109,7 @@ def smooth_relu(x: jax.Array) -> jax.Array:
     as these far from the corner, where a square would grow.
     """
     bent = jnp.clip(x, 0.0, 1.0)
-    return bent * (x - 0.5 * bent)
+    return bent * (jnp.maximum(x, 0.0) - 0.5 * bent)
 
 
 @smooth_relu.defjvp

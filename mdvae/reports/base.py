@@ -48,6 +48,11 @@ class View:
         return summarise(self.run)
 
     @cached_property
+    def lines(self) -> list[Row]:
+        """Lines of metrics for curves over seeds; see `carried`."""
+        return carried(self.run)
+
+    @cached_property
     def by_part(self) -> list[Row]:
         """The rows of part_summary.csv, one per cell and part of its data."""
         return summarise_parts(self.run)
@@ -121,6 +126,26 @@ class View:
     def threshold(self) -> str:
         """The threshold of the first rule, for texts."""
         return f"{self.run.config.analysis.ad_threshold:g}"
+
+
+def carried(run: LoadedRun) -> list[Row]:
+    """Lines of metrics; of a run that was done early the last one stands at later steps, too.
+
+    Otherwise means over seeds would be over those that are left.
+    """
+    sound = [row for row in run.results if row["status"] == "ok"]
+    early = {(row["cell"], row["seed"]) for row in sound if row["steps"] < run.config.steps}
+    if not early:
+        return run.metrics
+    last = {(line["cell"], line["seed"]): line for line in run.metrics}
+    # What a line at a step has: with or without held-out scores.
+    names_at = {line["step"]: line.keys() for line in run.metrics}
+    more = []
+    for line in (last[key] for key in last if key in early):
+        for step in (step for step in names_at if step > line["step"]):
+            kept = {name: value for name, value in line.items() if name in names_at[step]}
+            more.append({**kept, "step": step})
+    return [*run.metrics, *more]
 
 
 class Picture(NamedTuple):

@@ -262,6 +262,9 @@ def differences(old: SweepConfig, new: SweepConfig) -> list[str]:
     """Fields that decide numbers and in which two configs differ, each as `field: old -> new`."""
     pairs: list[tuple[str, Any, Any]] = [("grid", old.grids, new.grids)]
     pairs += _deciding("", old, new)
+    if new.done_nats:
+        # Lines of metrics say when a run is done.
+        pairs.append(("log_every", old.log_every, new.log_every))
     for section in SECTIONS:
         mine, theirs = getattr(old, section), getattr(new, section)
         if mine.kind != theirs.kind:

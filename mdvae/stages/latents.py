@@ -110,13 +110,18 @@ def _check_first(cell: Cell) -> None:
 
 def hash_of(config: SweepConfig) -> str:
     """A short name for all that decides the numbers of a sweep, its seeds apart."""
+    passed = {"seeds", "seed"}
+    if not config.done_nats:
+        passed |= {"eval_every", "done_nats", "done_share"}
     sections = [config, *(getattr(config, name) for name in CELL_SECTIONS if name != "analysis")]
     values = [
         [getattr(section, "kind", ""), name, getattr(section, name)]
         for section in sections
         for name, field in fields_of(section).items()
-        if field.decides and name not in ("seeds", "seed", "eval_every")
+        if field.decides and name not in passed
     ]
+    if config.done_nats:
+        values.append(["", "log_every", config.log_every])
     text = json.dumps([config.grids, values], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -12,6 +12,7 @@ from typing import Any
 from mdvae.settings.config import SweepConfig, resolve
 from mdvae.settings.fields import ConfigError
 from mdvae.settings.grid import Cell, make_cells
+from mdvae.settings.pacing import check_done
 from mdvae.settings.registry import METHODS
 from mdvae.store import rundir
 from mdvae.store.inception_files import check_inception
@@ -87,7 +88,7 @@ def stage_config(config: SweepConfig, name: str, first: Path) -> SweepConfig:
     }
     try:
         found = resolve(own)
-        make_cells(found)
+        check_done(found, make_cells(found))
     except ConfigError as error:
         raise ConfigError(f"stages.{name}.{error}") from error
     last = config.seed + config.seeds

@@ -1,5 +1,6 @@
 """Runs that are done before their last step: the rule, and that it is a matter of the run alone."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -12,7 +13,14 @@ from runs import SMALL, killed_at_checkpoint, run_report, run_sweep
 import mdvae
 from mdvae import cli
 from mdvae.analysis.dims import log_odds
-from mdvae.engine import done
+from mdvae.cli import load_config
+from mdvae.engine import done, jobs
+from mdvae.methods.base import make_method
+from mdvae.reports.base import carried
+from mdvae.settings.config import default_stage, differences, resolve
+from mdvae.settings.fields import ConfigError
+from mdvae.stages.latents import hash_of
+from mdvae.stages.plan import stages_of
 from mdvae.store import rundir
 
 STEPS = 120
@@ -38,10 +46,11 @@ def line(step, log_gamma, ratios, seed=0):
     }
 
 
-def settled_at(lines, **changes):
+def settled_at(lines, warmup=0.3, **changes):
     """The ends that a run has after some lines of its metrics."""
     fields = {"steps": 1_000, "eval_every": 50, "done_nats": 0.5, "done_share": 0.3} | changes
-    run = SimpleNamespace(cell=SimpleNamespace(name="c"), seed=0)
+    cell = SimpleNamespace(name="c", value={"warmup": warmup, "schedule": "one_cycle"}.get)
+    run = SimpleNamespace(cell=cell, seed=0)
     ends = done.no_ends(1_000, 1)
     done.Watch(SimpleNamespace(**fields), [run]).see(lines, ends)
     return int(ends[done.SETTLED][0]), int(ends[done.END][0])
@@ -60,6 +69,7 @@ def test_a_run_settles_once_nothing_has_moved_and_ends_a_share_later():
     assert settled_at(still()) == (350, 500)
     assert settled_at(still(), done_share=0.1) == (1_000, 1_000)  # two looks in a tenth
     assert settled_at(still(), steps=400) == (350, 400)
+    assert settled_at(still(), warmup=0.7) == (700, 950)  # the rate rises up to then
 
 
 def test_what_moves_has_not_settled():
@@ -131,7 +141,7 @@ def test_a_run_that_has_settled_ends_and_the_other_goes_on(watched):
     assert last["eval_nelbo"] == pytest.approx(row["nelbo"], rel=1e-5)
     report = (watched / "report.md").read_text()
     assert "Of 4 runs 2 were done before step 120, at step 90: nothing had moved by more" in report
-    assert "That spared 12% of all steps." in report
+    assert "12% of all steps were not taken." in report
 
 
 def test_others_are_not_touched(watched, tmp_path):
@@ -195,7 +205,7 @@ def test_where_runs_are_no_loop_those_that_are_done_make_room(
         with killed_at_checkpoint(5):
             run_sweep(SMALL, path, *BOTH, "--devices=1")
     assert run_sweep(SMALL, path, *BOTH, "--devices=1") == 0
-    assert "half of its runs are done; going on with the others" in capsys.readouterr().out
+    assert "half of its runs are at their end; going on with the others" in capsys.readouterr().out
     slices = rundir.read_manifest(path)["slices"]
     assert [each["status"] for each in slices] == ["replaced", "done", "done"]
     assert [{cell for cell, _ in each["runs"]} for each in slices[1:]] == [{STILL}, {MOVING}]
@@ -225,6 +235,10 @@ def test_one_that_diverges_is_told_from_one_that_is_done(tmp_path):
             "done_nats: -1.0 is not usable; it must be a number, 0 or more",
         ),
         (["--config.done_nats=1"], "done_nats: 1 is not usable without held-out scores; set eval_"),
+        (
+            ["--config.eval_every=80", "--config.done_nats=1"],
+            "done_nats: 1 has no effect with eval_every = 80, by which 0.3 of 120 steps never",
+        ),
         (["--config.done_share=1"], "done_share: 1.0 is not usable; it must be a fraction between"),
         (
             [*WATCHED, "--config.method.kl_warmup=0.5"],
@@ -262,3 +276,66 @@ def test_more_steps_are_refused(watched, tmp_path, capsys):
             )
         )
     assert "steps: done_nats = 0.01 is paced by them" in capsys.readouterr().err
+
+
+def test_curves_over_seeds_keep_runs_that_are_done(watched):
+    run = mdvae.load_run(watched)
+    found = [line for line in carried(run) if line["cell"] == STILL and line["seed"] == 0]
+    assert [line["step"] for line in found] == list(range(10, 121, 10))
+    for line in found[9:]:
+        assert line == {**found[8], "step": line["step"]}
+    moving = [line for line in carried(run) if line["cell"] == MOVING]
+    assert moving == lines_of(watched, MOVING)
+
+
+def test_a_stage_is_checked_before_the_first_sweep_is_trained(tmp_path):
+    config = load_config(SMALL)
+    config.stages.second = default_stage()
+    config.stages.second.update({"eval_every": 500, "done_nats": 0.1})
+    config.stages.second.method.kl_warmup = 0.5
+    found = resolve(config)
+    rundir.write_config(tmp_path, found)
+    with pytest.raises(ConfigError, match=r"stages\.second\.done_nats: 0\.1 is not usable, for me"):
+        stages_of(found, tmp_path)
+
+
+def test_watching_changes_what_decides_numbers():
+    """Not where nothing is watched: sweeps of an older version keep their name."""
+    config = resolve(load_config(SMALL))
+    assert hash_of(config) == hash_of(dataclasses.replace(config, eval_every=40, log_every=20))
+    assert hash_of(config) == hash_of(dataclasses.replace(config, done_share=0.4))
+    watched = dataclasses.replace(config, eval_every=40, done_nats=0.1)
+    others = [{"log_every": 20}, {"eval_every": 80}, {"done_share": 0.4}, {"done_nats": 0.0}]
+    names = [hash_of(dataclasses.replace(watched, **other)) for other in others]
+    assert len({hash_of(watched), *names}) == 5
+    moved = differences(watched, dataclasses.replace(watched, log_every=20))
+    assert moved == ["log_every: 40 -> 20"]
+    assert differences(config, dataclasses.replace(config, log_every=20)) == []
+
+
+def poisoned(at, rate):
+    """`make_method`, whose step `at` (from 1) is not finite at rates whose peak is above `rate`."""
+
+    def make(group, steps):
+        method = make_method(group, steps)
+
+        def step(state, batch, noise, numbers):
+            after, info = method.step(state, batch, noise, numbers)
+            bad = (state.step == at - 1) & (numbers["learning_rate"] > rate)
+            return after, {name: jnp.where(bad, jnp.inf, value) for name, value in info.items()}
+
+        return method._replace(step=step)
+
+    return make
+
+
+def test_one_set_apart_that_diverged_starts_again_from_where_it_was_sound(tmp_path, monkeypatch):
+    """It diverges after the checkpoint at 10, which goes along with it."""
+    for module in ("ensemble", "chunks", "trainer", "memory"):
+        monkeypatch.setattr(f"mdvae.engine.{module}.looped", lambda group=None: False)
+    monkeypatch.setattr(jobs, "make_method", poisoned(at=15, rate=0.5))
+    flags = ("--config.grid.learning_rate=(0.02,1.0)", "--config.save_every=10", *WATCHED)
+    flags = (*flags, "--config.keep_checkpoints=20", "--config.restarts=1", "--devices=1")
+    run_sweep(SMALL, tmp_path / "w", *flags)
+    runs = rundir.read_manifest(tmp_path / "w")["runs"]
+    assert {each.get("restarted_from") for each in runs if each["cell"].endswith("=1")} == {10}

@@ -15,7 +15,7 @@ def _sentences(view: View) -> list[str]:
     return [
         f"Of {len(sound)} runs {len(early)} were done before step {config.steps:,}, at {ends}:"
         f" nothing had moved by more than {config.done_nats:g} nats in the last"
-        f" {config.done_share:.0%} of their steps. That spared {spared:.0%} of all steps."
+        f" {config.done_share:.0%} of their steps. {spared:.0%} of all steps were not taken."
     ]
 
 

@@ -26,7 +26,7 @@ def counts_while_training(view: View, cell: Cell) -> dict[int, dict[str, list[in
     """By step, the counts of active dimensions by both rules, a value per seed that has one."""
     analysis = view.run.config.analysis
     found: dict[int, dict[str, list[int]]] = {}
-    for line in view.run.metrics:
+    for line in view.lines:
         ratios = line.get(RATIO)
         if line["cell"] != cell.name or not ratios or None in ratios:
             continue

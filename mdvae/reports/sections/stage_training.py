@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from mdvae.reports.base import Picture, Section, View
+from mdvae.reports.base import Picture, Section, View, carried
 from mdvae.reports.plotting import colours_of, first_of, full_title, legend_below, make_panels
 from mdvae.reports.staging import opened
 from mdvae.settings.grid import Cell
@@ -23,7 +23,7 @@ def _lines(view: View) -> dict[str, list[Row]]:
         return {}
     used = {cell.data.cell for cell in view.run.cells}
     found: dict[str, list[Row]] = {}
-    for line in stages.first.metrics:
+    for line in carried(stages.first):
         if line["cell"] in used and ERROR in line and GAMMA in line:
             found.setdefault(line["cell"], []).append(line)
     return found

@@ -80,7 +80,7 @@ def _draw(view: View, families: list[list[Cell]], names: list[str]) -> Figure:
     dimensions = sorted({manifold_dimension(cell) or 0 for cells in families for cell in cells})
     colours = dict(zip(dimensions, colours_of(len(dimensions)), strict=True))
     by_cell: dict[str, list[Row]] = {}
-    for line in view.run.metrics:
+    for line in view.lines:
         by_cell.setdefault(line["cell"], []).append(line)
     compared = any(HELD_OUT + name in line for line in view.run.metrics for name in names)
     size = (2.6 * len(families) + 0.8, 2.3 * len(names))
