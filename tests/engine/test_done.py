@@ -291,7 +291,7 @@ def test_curves_over_seeds_keep_runs_that_are_done(watched):
 def test_a_stage_is_checked_before_the_first_sweep_is_trained(tmp_path):
     config = load_config(SMALL)
     config.stages.second = default_stage()
-    config.stages.second.update({"eval_every": 500, "done_nats": 0.1})
+    config.stages.second.update({"batch_size": 50, "eval_every": 500, "done_nats": 0.1})
     config.stages.second.method.kl_warmup = 0.5
     found = resolve(config)
     rundir.write_config(tmp_path, found)
