@@ -5,7 +5,7 @@
 Published: AD = 7. The weakest directions of this manifold vary little, and where its map is flat a
 sample has fewer than eight of them at the scale of gamma: latents for these are used by most
 samples and not by all. How the recipe was found is in the header of table1.py; none of these seeds
-had a part in it. Measured: AD = 8 in 20 of 20 by AD (gap), in 13 by 0.05. A minute on a 2-core CPU.
+had a part in it. Measured: AD = 8 in 20 of 20 by AD (gap), in 15 by 0.05. A minute on a 2-core CPU.
 """
 
 from ml_collections import ConfigDict
