@@ -7,7 +7,6 @@ from typing import Any
 
 from mdvae.analysis.measuring import forget
 from mdvae.analysis.results import save_results
-from mdvae.analysis.rows import Taken
 from mdvae.engine import processes
 from mdvae.engine.ensemble import Device
 from mdvae.engine.jobs import Job, make_jobs
@@ -99,8 +98,8 @@ def _train(
         keys = {(run.cell.name, run.seed) for run in job.runs}
         # Of fewer steps, or of before a restart.
         forget(path, keys)
-        taken = list(map(Taken, trained.taken.tolist(), trained.due.tolist()))
-        results = save_results(path, job.runs, trained.evaluation, config, taken)
+        steps = trained.taken, trained.due
+        results = save_results(path, job.runs, trained.evaluation, config, *steps)
         found = {(row["cell"], row["seed"]): row for row in results}
         for run in manifest["runs"]:
             row = found.get((run["cell"], run["seed"]))

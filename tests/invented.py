@@ -8,7 +8,6 @@ import numpy as np
 
 from mdvae.analysis import theory
 from mdvae.analysis.results import save_results
-from mdvae.analysis.rows import Taken
 from mdvae.engine.evaluation import BLOCKS, Evaluation
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.grid import Cell, Run, make_cells, make_groups
@@ -105,11 +104,6 @@ def invented_run(config: SweepConfig, path: Path) -> Path:
             {name: np.stack([each[kind][name] for each in scores]) for name in scores[0][kind]}
             for kind in (0, 1)
         )
-        save_results(
-            path,
-            runs,
-            Evaluation(means, blocks),
-            config,
-            [Taken(config.steps, config.steps)] * len(runs),
-        )
+        steps = [config.steps] * len(runs)
+        save_results(path, runs, Evaluation(means, blocks), config, steps, steps)
     return path

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import io
 import itertools
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ from unittest import mock
 import jax
 import pytest
 
+import mdvae
 from mdvae import report, sweep
 from mdvae.engine import runner
+from mdvae.store import rundir
 
 CONFIGS = Path(__file__).parent / "configs"
 TINY, SMALL = (str(CONFIGS / f"{name}.py") for name in ("tiny", "small"))
@@ -91,3 +94,20 @@ def finished_run(config: str) -> tuple[Path, str]:
 def copy_of(config: str, path: Path) -> Path:
     """A finished run directory of a config, to be changed."""
     return shutil.copytree(finished_run(config)[0], path)
+
+
+def lines_of(path: Path, cell: str = "") -> list[dict[str, Any]]:
+    """The lines of metrics of a run directory, of one cell where it is named."""
+    rows = map(json.loads, (path / rundir.METRICS).read_text().splitlines())
+    return [row for row in rows if row["cell"] == cell or not cell]
+
+
+def results_of(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """The results of a run directory, by cell and seed."""
+    return {(row["cell"], row["seed"]): row for row in mdvae.load_run(path).results}
+
+
+def as_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has runs be vmapped on this CPU, as they are on an accelerator."""
+    for module in ("ensemble", "chunks", "trainer", "memory"):
+        monkeypatch.setattr(f"mdvae.engine.{module}.looped", lambda group=None: False)

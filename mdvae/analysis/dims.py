@@ -8,11 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mdvae.analysis.statistics import NAN
+from mdvae.methods.odds import PRIOR_LEVEL, log_odds
 
 COUNT_DRAWS = 200
-# From here on a ratio is that of a latent left at the prior. Counts do not change from 0.8 to 0.98:
-# in log odds, an active latent is far below any of them.
-PRIOR_LEVEL = 0.9
 
 
 class Gap(NamedTuple):
@@ -55,11 +53,6 @@ def threshold_curve(ratios: np.ndarray, top: float = 1.0) -> tuple[np.ndarray, n
     """
     edges = np.append(np.sort(np.minimum(np.asarray(ratios, np.float64), top)), top)
     return edges, np.arange(1, len(edges))
-
-
-def log_odds(ratios: np.ndarray) -> np.ndarray:
-    """log(ratio / (1 - ratio)) of ratios below 1: as far from the prior as from certainty."""
-    return np.log(ratios) - np.log1p(-ratios)
 
 
 def largest_gap(ratios: np.ndarray, min_gap: float) -> Gap:

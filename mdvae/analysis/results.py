@@ -81,12 +81,13 @@ def save_results(
     runs: Sequence[Run],
     evaluation: Any,
     config: SweepConfig,
-    taken: Sequence[Taken],
+    taken: Sequence[int] | np.ndarray,
+    due: Sequence[int] | np.ndarray,
 ) -> list[Row]:
     """Adds the rows of some runs to the files of results; rows of the same runs are replaced.
 
     Args:
-        taken: steps of each run.
+        taken, due: steps of each run; see `rows.Taken`.
 
     Returns:
         The new rows of results.csv, without the estimates that need more than one run.
@@ -109,7 +110,10 @@ def save_results(
         return sorted(old + new, key=lambda row: (order[row["cell"]], row["seed"]))
 
     scored = [(run, of_run(run, evaluation, i)) for i, run in enumerate(runs)]
-    steps = dict(zip(mine, taken, strict=True))
+    steps = {
+        run: Taken(int(own), int(all_due))
+        for run, own, all_due in zip(mine, taken, due, strict=True)
+    }
     results = [result_row(run, parts, config, steps[key(run)]) for run, parts in scored]
     files = {
         rundir.SPECTRA: [row for pair in scored for row in _spectrum_rows(*pair)],

@@ -17,17 +17,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mdvae.methods.odds import PRIOR_LEVEL, log_odds
+from mdvae.methods.optimiser import ONE_CYCLE
 from mdvae.settings.config import SweepConfig
 from mdvae.settings.grid import Cell, Run
 from mdvae.settings.pacing import LEAST_LOOKS
-from mdvae.store.rundir import HELD_OUT
+from mdvae.store.rundir import RATIOS
 
 # The state of a run, int32 each: from which step on its rate falls, and at which it ends.
 SETTLED, END = "settled", "end"
-# The variance ratios of a line of metrics.
-RATIOS = HELD_OUT + "ratio"
-# Ratios above are those of latents at the prior, as for AD (gap).
-PRIOR_LEVEL = 0.9
 
 Ends = dict[str, Any]
 
@@ -65,10 +63,10 @@ def look_at(line: Mapping[str, Any]) -> Look | None:
     ratios = line.get(RATIOS)
     if not isinstance(ratios, list):
         return None
-    values = np.array([line.get("log_gamma", 0.0), *ratios], np.float64)
-    capped = np.minimum(values[1:], PRIOR_LEVEL)
+    log_gamma, *ratios = np.array([line.get("log_gamma", 0.0), *ratios], np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Look(line["step"], np.append(values[0], np.log(capped) - np.log1p(-capped)))
+        odds = log_odds(np.minimum(ratios, PRIOR_LEVEL))
+    return Look(line["step"], np.append(log_gamma, odds))
 
 
 def has_settled(looks: Sequence[Look], first: float, nats: float, share: float) -> bool:
@@ -92,8 +90,8 @@ def first_look(config: SweepConfig, cell: Cell) -> float:
 
     What a rate that still rises moves is no sign of what it will.
     """
-    rises = cell.value("warmup") if cell.value("schedule") == "one_cycle" else 0.0
-    return max(config.done_share, rises or 0.0) * config.steps
+    rises = cell.value("warmup") if cell.value("schedule") == ONE_CYCLE else 0.0
+    return max(config.done_share, rises) * config.steps
 
 
 def looks_of(lines: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -128,18 +128,13 @@ def evaluate_again(job: Job, path: Path) -> Trained:
     return trained._replace(evaluation=job.trainer.evaluate(loaded, state))
 
 
-def _due(job: Job, loaded: Slice, state: EnsembleState, step: int) -> np.ndarray:
-    """How many steps each real run was to take by a step."""
-    ends = job.trainer.read_ends(loaded, state)
-    return np.minimum(ends[done.END], step) if ends else np.full(len(job.runs), step)
-
-
 def _trained(
     job: Job, loaded: Slice, state: EnsembleState, step: int, seconds: float = 0.0
 ) -> Trained:
     """A slice as it is after a step."""
     held = sum(leaf.nbytes for leaf in jax.tree.leaves((loaded.data, state)))
-    sound, due = job.trainer.sound_steps(loaded, state), _due(job, loaded, state, step)
+    sound, ends = job.trainer.sound_steps(loaded, state), job.trainer.read_ends(loaded, state)
+    due = np.minimum(ends[done.END], step) if ends else np.full(len(job.runs), step)
     return Trained(step, seconds, held, np.where(sound < due, sound + 1, sound), due)
 
 
@@ -184,7 +179,9 @@ def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -
         looks = processes.on_first(lambda: looks_of(rundir.read_metrics(path), job.runs))
         if watch.see(looks, ends):
             state = trainer.with_ends(loaded, state, ends)
-    due = _due(job, loaded, state, step)
+    # The last step of each run; `watch` brings it forward.
+    last = ends[done.END] if ends else np.full(n_runs, config.steps)
+    due = np.minimum(last, step)
     saved, diverged, note = step, _diverged(trainer.sound_steps(loaded, state), due), ""
     progress = None
     seconds, taken, n_moving, n_steps = 0.0, 0, n_runs, 1
@@ -192,11 +189,10 @@ def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -
     started = time.monotonic()
 
     def n_over() -> int:
-        """Runs that take no further step, as of the last line of metrics."""
-        if step == config.steps:
-            return n_runs
-        settled = {int(i) for i in np.flatnonzero(ends[done.END] <= step)} if ends else set()
-        return len(settled | diverged.keys()) if step % config.log_every == 0 else 0
+        """Runs that take no further step; 0 between lines of metrics."""
+        if step % config.log_every and step < config.steps:
+            return 0
+        return len({*np.flatnonzero(last <= step).tolist(), *diverged})
 
     def is_thin() -> bool:
         if not ends or trainer.is_looped or jax.process_count() > 1:
@@ -229,12 +225,11 @@ def _train_slice(job: Job, config: SweepConfig, path: Path, stop: StopRequest) -
             scores: Means = {}
             if held_out is not None and (step % config.eval_every == 0 or step == config.steps):
                 scores = trainer.score(loaded, held_out, state)
-            over = {int(i) for i in np.flatnonzero(ends[done.END] < step)} if ends else set()
-            lines = lines_of(job.runs, means, scores, step, over)
+            lines = lines_of(job.runs, means, scores, step, np.flatnonzero(last < step).tolist())
             if processes.is_first():
                 rundir.append_metrics(path, lines)
             # What is not finite on other samples gives no run up.
-            due = _due(job, loaded, state, step)
+            due = np.minimum(last, step)
             diverged = _report_diverged(job, trainer.sound_steps(loaded, state), diverged, due)
             if ends and watch.see(lines, ends):
                 state = trainer.with_ends(loaded, state, ends)

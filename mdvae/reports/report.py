@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from mdvae.analysis import theory
 from mdvae.analysis.dims import PRIOR_LEVEL
 from mdvae.analysis.results import save_results
-from mdvae.analysis.rows import Taken
 from mdvae.data.base import EPOCH
 from mdvae.engine import processes
 from mdvae.engine.ensemble import Device
@@ -219,8 +218,7 @@ def analyse_again(path: Path, config: SweepConfig, devices: Sequence[Device]) ->
     evaluations = [evaluate_again(job, path) for job in done]
     if processes.is_first():
         for job, again in zip(done, evaluations, strict=True):
-            taken = list(map(Taken, again.taken.tolist(), again.due.tolist()))
-            save_results(path, job.runs, again.evaluation, config, taken)
+            save_results(path, job.runs, again.evaluation, config, again.taken, again.due)
         rundir.write_analysis(path, config)
 
 

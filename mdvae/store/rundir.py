@@ -33,6 +33,8 @@ PARTS, SAMPLE_COUNTS, RESOLVABLE = "parts.csv", "counts.csv", "resolvable.csv"
 CHECKPOINTS, FIGURES = "checkpoints", "figures"
 # Before the names of scores on held-out samples, in a line of metrics.
 HELD_OUT = "eval_"
+# The variance ratios among these, a list by latent.
+RATIOS = HELD_OUT + "ratio"
 
 
 def write_atomic(path: Path, text: str) -> None:

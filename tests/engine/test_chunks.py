@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from runs import as_one_batch
 
 from mdvae.data.base import EPOCH, FEATURE_MAJOR, TURN, WINDOW, DataKind, DataSizes
 from mdvae.data.keys import purpose_key
@@ -237,8 +238,7 @@ def test_resumed_in_the_middle_of_an_epoch_on_other_devices():
 
 def test_vmapped_runs_see_the_same(monkeypatch):
     expected = seen_by(recording())
-    for module in ("ensemble", "chunks", "memory"):
-        monkeypatch.setattr(f"mdvae.engine.{module}.looped", lambda group=None: False)
+    as_one_batch(monkeypatch)
     made = recording.__wrapped__()
     assert block_length(made.group, made.method) == 1
     assert len(loop_classes(made.group)) == 1

@@ -1,14 +1,21 @@
 """Runs that are done before their last step: the rule, and that it is a matter of the run alone."""
 
 import dataclasses
-import json
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import SMALL, killed_at_checkpoint, run_report, run_sweep
+from runs import (
+    SMALL,
+    as_one_batch,
+    killed_at_checkpoint,
+    lines_of,
+    results_of,
+    run_report,
+    run_sweep,
+)
 
 import mdvae
 from mdvae import cli
@@ -56,12 +63,9 @@ def settled_at(lines, warmup=0.3, **changes):
     return int(ends[done.SETTLED][0]), int(ends[done.END][0])
 
 
-def still(**changes):
+def still():
     """Lines of a run that stands still from step 200 on."""
-    return [
-        line(step, -1.0 - min(step, 200) / 50, [0.01, changes.get("prior", 0.999)])
-        for step in range(50, 1_001, 50)
-    ]
+    return [line(step, -1.0 - min(step, 200) / 50, [0.01, 0.999]) for step in range(50, 1_001, 50)]
 
 
 def test_a_run_settles_once_nothing_has_moved_and_ends_a_share_later():
@@ -113,15 +117,6 @@ def test_the_rate_falls_to_zero_along_half_a_cosine():
     )
     never = {done.SETTLED: jnp.int32(100), done.END: jnp.int32(100)}
     assert float(done.rate_left(jnp.int32(99), never)) == 1.0
-
-
-def lines_of(path, cell):
-    rows = map(json.loads, (path / rundir.METRICS).read_text().splitlines())
-    return [row for row in rows if row["cell"] == cell]
-
-
-def results_of(path):
-    return {(row["cell"], row["seed"]): row for row in mdvae.load_run(path).results}
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +193,7 @@ def test_where_runs_are_no_loop_those_that_are_done_make_room(
     watched, tmp_path, monkeypatch, capsys, is_killed
 ):
     """Half of a slice is done at step 90: it is set apart, and the rest is trained without it."""
-    for module in ("ensemble", "chunks", "trainer", "memory"):
-        monkeypatch.setattr(f"mdvae.engine.{module}.looped", lambda group=None: False)
+    as_one_batch(monkeypatch)
     path = tmp_path / "w"
     if is_killed:  # as it saves for the last time
         with killed_at_checkpoint(5):
@@ -331,8 +325,7 @@ def poisoned(at, rate):
 
 def test_one_set_apart_that_diverged_starts_again_from_where_it_was_sound(tmp_path, monkeypatch):
     """It diverges after the checkpoint at 10, which goes along with it."""
-    for module in ("ensemble", "chunks", "trainer", "memory"):
-        monkeypatch.setattr(f"mdvae.engine.{module}.looped", lambda group=None: False)
+    as_one_batch(monkeypatch)
     monkeypatch.setattr(jobs, "make_method", poisoned(at=15, rate=0.5))
     flags = ("--config.grid.learning_rate=(0.02,1.0)", "--config.save_every=10", *WATCHED)
     flags = (*flags, "--config.keep_checkpoints=20", "--config.restarts=1", "--devices=1")

@@ -1,11 +1,9 @@
 """Held-out scores in the lines of metrics: what they are, and that they disturb nothing."""
 
-import json
-
 import jax
 import numpy as np
 import pytest
-from runs import SMALL, finished_run, run_sweep
+from runs import SMALL, finished_run, lines_of, run_sweep
 
 import mdvae
 from mdvae.engine import runner
@@ -15,10 +13,6 @@ from mdvae.store import rundir
 # Lines at 40, 80 and 120; checkpoints at 60 and 120.
 SCORED = ("--config.eval_every=80",)
 NAMES = ("eval_kl", "eval_nelbo", "eval_ratio", "eval_recon")
-
-
-def lines_of(path):
-    return [json.loads(line) for line in (path / rundir.METRICS).read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")

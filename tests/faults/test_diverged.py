@@ -1,12 +1,10 @@
 """A run that diverges: frozen at its step, said, and started again where that is asked for."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import SMALL, run_report, run_sweep
+from runs import SMALL, lines_of, results_of, run_report, run_sweep
 
 import mdvae
 from mdvae import cli
@@ -39,15 +37,6 @@ def poisoned(at, until=0.0):
     return make
 
 
-def lines_of(path, cell):
-    rows = map(json.loads, (path / rundir.METRICS).read_text().splitlines())
-    return [row for row in rows if row["cell"] == cell]
-
-
-def by_run(path):
-    return {(row["cell"], row["seed"]): row for row in mdvae.load_run(path).results}
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     path = tmp_path_factory.mktemp("undisturbed") / "w"
@@ -59,7 +48,7 @@ def assert_others_undisturbed(path, undisturbed):
     whole, found = mdvae.load_run(undisturbed), mdvae.load_run(path)
     assert lines_of(path, SOUND) == lines_of(undisturbed, SOUND)
     for seed in (0, 1):
-        row, expected = by_run(path)[SOUND, seed], by_run(undisturbed)[SOUND, seed]
+        row, expected = results_of(path)[SOUND, seed], results_of(undisturbed)[SOUND, seed]
         assert {name: row[name] for name in expected} == expected
         params = found.params(SOUND, seed), whole.params(SOUND, seed)
         jax.tree.map(np.testing.assert_array_equal, *params)
@@ -81,8 +70,8 @@ def test_it_is_frozen_and_the_others_are_not_disturbed(
     for seed in (0, 1):
         steps = [line["step"] for line in lines_of(path, BAD) if line["seed"] == seed]
         assert steps == list(range(20, STEPS + 1, 20))
-    assert {by_run(path)[BAD, seed]["status"] for seed in (0, 1)} == {"diverged"}
-    assert {by_run(path)[BAD, seed]["steps"] for seed in (0, 1)} == {at}
+    assert {results_of(path)[BAD, seed]["status"] for seed in (0, 1)} == {"diverged"}
+    assert {results_of(path)[BAD, seed]["steps"] for seed in (0, 1)} == {at}
     manifest = rundir.read_manifest(path)
     assert [run["steps"] for run in manifest["runs"] if run["status"] == "diverged"] == [at, at]
     out, err = capsys.readouterr()
@@ -126,10 +115,10 @@ def test_it_is_started_again(tmp_path, undisturbed, monkeypatch, capsys, at, sta
     assert after[: len(kept)] == kept
     assert all(a != b for a, b in zip(before[len(kept) :], after[len(kept) :], strict=True))
     for seed in (0, 1):
-        row = by_run(path)[BAD, seed]
+        row = results_of(path)[BAD, seed]
         assert (row["status"], row["steps"]) == ("ok", STEPS)
         assert (row["restarts"], row["restarted_from"], row["rate"]) == (1, start, 0.3)
-        assert by_run(path)[SOUND, seed]["restarts"] is None
+        assert results_of(path)[SOUND, seed]["restarts"] is None
         params = mdvae.load_run(path).params(BAD, seed)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
     assert "warning: " in (text := capsys.readouterr().out)
@@ -139,10 +128,10 @@ def test_it_is_started_again(tmp_path, undisturbed, monkeypatch, capsys, at, sta
     assert run_sweep(SMALL, path, *FLAGS, "--config.restarts=1") == 0
     assert f"{path}: finished; reporting" in capsys.readouterr().out
     # Counted again, it is still told how it came about.
-    results = by_run(path)
+    results = results_of(path)
     assert run_report("--ad_threshold=0.2", path) == 0
-    assert by_run(path)[BAD, 0]["restarted_from"] == start
-    assert by_run(path)[BAD, 0]["nelbo"] == results[BAD, 0]["nelbo"]
+    assert results_of(path)[BAD, 0]["restarted_from"] == start
+    assert results_of(path)[BAD, 0]["nelbo"] == results[BAD, 0]["nelbo"]
 
 
 @pytest.mark.long

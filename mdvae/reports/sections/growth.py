@@ -17,9 +17,7 @@ from mdvae.reports.plotting import (
 )
 from mdvae.settings.grid import Cell, name_of
 from mdvae.settings.registry import DATA
-from mdvae.store.rundir import HELD_OUT, Row
-
-RATIO = HELD_OUT + "ratio"
+from mdvae.store.rundir import RATIOS, Row
 
 
 def counts_while_training(view: View, cell: Cell) -> dict[int, dict[str, list[int]]]:
@@ -27,7 +25,7 @@ def counts_while_training(view: View, cell: Cell) -> dict[int, dict[str, list[in
     analysis = view.run.config.analysis
     found: dict[int, dict[str, list[int]]] = {}
     for line in view.lines:
-        ratios = line.get(RATIO)
+        ratios = line.get(RATIOS)
         if line["cell"] != cell.name or not ratios or None in ratios:
             continue
         at_step = found.setdefault(line["step"], {"ad": [], "ad_gap": []})
@@ -46,7 +44,7 @@ def steps_of_epoch(view: View, cell: Cell) -> int:
 
 def _families(view: View) -> dict[object, list[Cell]]:
     """Cells that differ in kappa alone."""
-    logged = {line["cell"] for line in view.run.metrics if line.get(RATIO)}
+    logged = {line["cell"] for line in view.run.metrics if line.get(RATIOS)}
     families: dict[object, list[Cell]] = {}
     for cell in view.run.cells:
         if cell.name in logged:
@@ -83,7 +81,8 @@ def _draw(view: View, families: list[list[Cell]]) -> Figure:
         axes.set_xlabel("step" if steps_of_epoch(view, cells[0]) == 1 else "epoch")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylim(bottom=0)
+    # Last: panels share the axis, and what is set on one ends its growth with the others.
+    panels[0].set_ylim(bottom=0)
     panels[0].set_ylabel("active dimensions\n(held out, median over seeds)")
     legend_below(figure, panels)
     return figure
@@ -95,7 +94,7 @@ def _applies(view: View) -> bool:
 
 def has_ratios(line: Row) -> bool:
     """Whether a line of metrics has the ratios by latent."""
-    return bool(line.get(RATIO))
+    return bool(line.get(RATIOS))
 
 
 SECTION = Section(order=72, applies=_applies, pictures=_pictures)

@@ -11,9 +11,9 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mdvae.reports.base import Picture, Section, View
 from mdvae.reports.plotting import first_of, full_title, make_panels
-from mdvae.reports.sections.growth import RATIO
 from mdvae.settings.grid import Cell
 from mdvae.settings.registry import METHODS
+from mdvae.store.rundir import RATIOS
 
 MOST_PANELS = 8
 
@@ -27,8 +27,8 @@ def masks_of(view: View, cell: Cell) -> tuple[np.ndarray, np.ndarray] | None:
     """
     by_seed: dict[int, dict[int, list[float]]] = {}
     for line in view.run.metrics:
-        if line["cell"] == cell.name and line.get(RATIO) and None not in line[RATIO]:
-            by_seed.setdefault(line["seed"], {})[line["step"]] = line[RATIO]
+        if line["cell"] == cell.name and line.get(RATIOS) and None not in line[RATIOS]:
+            by_seed.setdefault(line["seed"], {})[line["step"]] = line[RATIOS]
     if not by_seed or not METHODS.find(cell.method.kind).masked:
         return None
     lines = by_seed[min(by_seed)]
