@@ -97,16 +97,23 @@ def _value(draw: random.Random, path: str, field: Field | None) -> str:
 def command_line(
     draw: random.Random, configs: list[Path], fields: dict[str, Field | None]
 ) -> list[str]:
-    """A config file with one to four overrides, and in some a slip in the arguments."""
-    file = draw.choice(configs)
+    """A config file with one to four overrides, and in some a slip in the arguments.
+
+    Four of ten are meant well: right values of the file's own fields, without a slip.
+    """
+    file, meant_well = draw.choice(configs), draw.random() < 0.4
     argv = [f"--config={file}"]
     all_names, own_names = sorted(fields), own_fields(file)
     for _ in range(draw.randint(1, 4)):
+        if meant_well:
+            path = draw.choice(own_names)
+            argv.append(f"--config.{path}={_right(draw, path, fields.get(path))}")
+            continue
         path = draw.choice(all_names if draw.random() < 0.2 else own_names)
         value = _value(draw, path, fields.get(path))
         path = _misspelt(draw, path) if draw.random() < 0.08 else path
         argv.append(f"--config.{path}={value}")
-    if draw.random() < 0.25:
+    if not meant_well and draw.random() < 0.25:
         slip = draw.choice(("bare", "doubled", "unknown", "own", "positional", "dashes"))
         if slip == "bare":
             argv[-1] = argv[-1].partition("=")[0]
