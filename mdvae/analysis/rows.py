@@ -37,6 +37,7 @@ COUNTED = (
     "gap_high",
     "resolvable",
     "resolvable_share",
+    "resolvable_ad",
 )
 
 
@@ -131,17 +132,35 @@ def _losses(found: RunScores) -> dict[str, float]:
     return losses
 
 
-def _resolvable(found: RunScores, left: int | None) -> Row:
-    """How much of its manifold a model's gamma resolves: dimensions, and samples that have all.
+def _resolvable(found: RunScores, left: int | None, threshold: float) -> Row:
+    """How much of its manifold a model's gamma resolves.
 
     Args:
         left: dimensions that the model is not told.
+        threshold: of the ratio of an active dimension.
+
+    Returns:
+        Dimensions near a sample, on average; the share of samples that have all; and how many have
+        a ratio below the threshold over all samples, where every sample has the posterior of the
+        linear VAE that touches the manifold there. That one is at most kappa, and not there in
+        results of an older version.
     """
     if left is None or "resolvable" not in found.means:
         return {}
     fractions = np.asarray(found.means["resolvable"], np.float64)
     mean = float(fractions @ np.arange(len(fractions)))
-    return {"resolvable": mean, "resolvable_share": float(fractions[left:].sum())}
+    row: Row = {"resolvable": mean, "resolvable_share": float(fractions[left:].sum())}
+    if "resolved_posterior" in found.means:
+        row["resolvable_ad"] = _resolvable_ad(found, threshold)
+    return row
+
+
+def _resolvable_ad(found: RunScores, threshold: float) -> int | None:
+    """Eigenvalues below a threshold of the mean posterior; None of a run that diverged."""
+    mean = np.asarray(found.means["resolved_posterior"], np.float64)
+    if not np.isfinite(mean).all():
+        return None
+    return min(int(np.sum(np.linalg.eigvalsh(mean) < threshold)), len(found.means["ratio"]))
 
 
 def score_columns(
@@ -183,7 +202,11 @@ def score_columns(
             row[f"ad_eval_{end}"] = ends[k] if ends else None
         for k, end in enumerate(("low", "high")):
             row[f"ad_gap_eval_{end}"] = gap_ends[k] if gap_ends else None
-        row |= {"gap_low": gap.low, "gap_high": gap.high, **_resolvable(found, left)}
+        row |= {
+            "gap_low": gap.low,
+            "gap_high": gap.high,
+        }
+        row |= _resolvable(found, left, analysis.ad_threshold)
     return row
 
 

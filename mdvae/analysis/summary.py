@@ -32,6 +32,7 @@ AVERAGED = (
     "gap_high",
     "resolvable",
     "resolvable_share",
+    "resolvable_ad",
     "ad_of_parts",
     "ad_gap_of_parts",
 )

@@ -15,7 +15,7 @@ from mdvae.data.keys import purpose_key
 from mdvae.data.units import OWN
 from mdvae.engine.chunks import kind_of
 from mdvae.engine.ensemble import Placement, map_runs
-from mdvae.engine.resolution import RESOLVED_SAMPLES, count_resolvable
+from mdvae.engine.resolution import RESOLVED_SAMPLES, count_resolvable, mean_posterior
 from mdvae.methods.base import Method, units_of
 from mdvae.settings.grid import LEAST_EVALUATED, Group
 
@@ -241,7 +241,9 @@ def make_evaluation(
         if kind.tangents is not None and "log_gamma" in scores:
             few = jax.lax.slice_in_dim(batch["x"], 0, min(n_eval, RESOLVED_SAMPLES), axis=axis)
             gram_NKK = kind.tangents(law, source, few, places[i])
-            found.means["resolvable"] = count_resolvable(gram_NKK, jnp.exp(scores["log_gamma"]))
+            gamma = jnp.exp(scores["log_gamma"])
+            found.means["resolvable"] = count_resolvable(gram_NKK, gamma)
+            found.means["resolved_posterior"] = mean_posterior(gram_NKK, gamma)
         return found
 
     return Programs(

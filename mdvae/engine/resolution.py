@@ -1,4 +1,4 @@
-"""How many directions of a known manifold gamma resolves near each sample."""
+"""What gamma resolves of a known manifold: near each sample, and over all of them."""
 
 import jax
 import jax.numpy as jnp
@@ -45,3 +45,34 @@ def count_resolvable(gram_NKK: jax.Array, gamma: jax.Array) -> jax.Array:
     count_N = count_above(gram_NKK, RESOLVED * gamma)
     fractions = jnp.mean(jax.nn.one_hot(count_N, gram_NKK.shape[-1] + 1), axis=0)
     return jnp.where(jnp.isfinite(gamma), fractions, jnp.nan)
+
+
+def mean_posterior(gram_NKK: jax.Array, gamma: jax.Array) -> jax.Array:
+    """Mean over samples of the variances that gamma leaves to a manifold's directions, [k, k].
+
+    Near a sample x of Jacobian J the posterior of standard normal coordinates, given x + noise of
+    variance gamma, has the covariance (I + J^T J / gamma)^-1: of the linear VAE that touches there.
+    Its mean tells what variance ratios, in which all samples share their latents, can be at gamma.
+
+    Args:
+        gram_NKK: see `data.base.DataKind.tangents`. Where that is 0 the posterior is the prior.
+
+    Returns:
+        nan of a model that diverged.
+    """
+    k = gram_NKK.shape[-1]
+
+    def sweep(j: jax.Array, rest_NKK: jax.Array) -> jax.Array:
+        """One step of the symmetric sweep, which turns A into -A^-1 pivot by pivot."""
+        row_NK = lax.dynamic_index_in_dim(rest_NKK, j, axis=1, keepdims=False)
+        pivot_N1 = lax.dynamic_index_in_dim(row_NK, j, axis=1, keepdims=True)
+        scaled_NK = row_NK / pivot_N1
+        swept_NKK = rest_NKK - row_NK[:, :, None] * scaled_NK[:, None, :]
+        is_j_K = jnp.arange(k) == j
+        scaled_NK = jnp.where(is_j_K, -1.0 / pivot_N1, scaled_NK)
+        swept_NKK = jnp.where(is_j_K[:, None], scaled_NK[:, None, :], swept_NKK)
+        return jnp.where(is_j_K[None, :], scaled_NK[:, :, None], swept_NKK)
+
+    # Of positive definite matrices all pivots are positive.
+    started_NKK = jnp.eye(k)[None] + gram_NKK / gamma
+    return -jnp.mean(lax.fori_loop(jnp.int32(0), jnp.int32(k), sweep, started_NKK), axis=0)

@@ -282,6 +282,32 @@ def test_what_gamma_resolves_stands_beside_what_was_found(tmp_path):
     assert row["AD (gap)"] == "3.0"
     for each in mdvae.load_run(path).results:
         assert (each["resolvable"], each["resolvable_share"]) == (2.75, 0.75)
+        assert each["resolvable_ad"] == 3 - each["seed"] % 2
+
+
+def test_the_threshold_is_told_from_what_gamma_allows_it(tmp_path):
+    """Runs of odd seeds have a direction that is flat at some samples."""
+    draft = tiny_dict({"kappa": (2, 6), "d": (8,), "r": (3,)})
+    draft.seed, draft.seeds = 5, 3
+    path = invented_run(resolve(draft), tmp_path / "w")
+    _, text = reported(path, figures=False)
+    section = text[text.index("What gamma resolves") :]
+    rows = main_table(section)[:2]
+    assert [row["AD (0.05) that γ allows"] for row in rows] == ["2.0", "2.3"]
+    assert [row["AD (0.05)"] for row in rows] == ["2.0", "3.0"]
+    # Those with too few latents are under no theorem.
+    words = "γ allows AD (0.05) all dimensions in 1 of 3 runs; it is as expected in 1 of these"
+    assert f"{words}, and in 2 of the 2 others." in text
+
+
+def test_what_gamma_allows_is_not_told_of_results_without_it(tmp_path):
+    path = invented_run(resolve(tiny_dict({"kappa": (6,), "d": (8,), "r": (3,)})), tmp_path / "w")
+    table = rundir.read_csv(path / "results.csv")
+    older = [{k: v for k, v in row.items() if k != "resolvable_ad"} for row in table]
+    rundir.write_csv(path / "results.csv", older)
+    _, text = reported(path, figures=False)
+    assert "What gamma resolves" in text
+    assert "γ allows" not in text
 
 
 def test_means_over_some_of_the_runs_say_so(tmp_path):
