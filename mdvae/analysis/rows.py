@@ -142,25 +142,21 @@ def _resolvable(found: RunScores, left: int | None, threshold: float) -> Row:
     Returns:
         Dimensions near a sample, on average; the share of samples that have all; and how many have
         a ratio below the threshold over all samples, where every sample has the posterior of the
-        linear VAE that touches the manifold there. That one is at most kappa, and not there in
-        results of an older version.
+        linear VAE that touches the manifold there. That is None where there are fewer latents.
     """
     if left is None or "resolvable" not in found.means:
         return {}
     fractions = np.asarray(found.means["resolvable"], np.float64)
     mean = float(fractions @ np.arange(len(fractions)))
-    row: Row = {"resolvable": mean, "resolvable_share": float(fractions[left:].sum())}
-    if "resolved_posterior" in found.means:
-        row["resolvable_ad"] = _resolvable_ad(found, threshold)
-    return row
-
-
-def _resolvable_ad(found: RunScores, threshold: float) -> int | None:
-    """Eigenvalues below a threshold of the mean posterior; None of a run that diverged."""
-    mean = np.asarray(found.means["resolved_posterior"], np.float64)
-    if not np.isfinite(mean).all():
-        return None
-    return min(int(np.sum(np.linalg.eigvalsh(mean) < threshold)), len(found.means["ratio"]))
+    posterior = np.asarray(found.means["resolved_posterior"], np.float64)
+    allowed = None
+    if np.isfinite(posterior).all() and len(found.means["ratio"]) >= left:
+        allowed = active_dimensions(np.linalg.eigvalsh(posterior), threshold)
+    return {
+        "resolvable": mean,
+        "resolvable_share": float(fractions[left:].sum()),
+        "resolvable_ad": allowed,
+    }
 
 
 def score_columns(
@@ -202,10 +198,7 @@ def score_columns(
             row[f"ad_eval_{end}"] = ends[k] if ends else None
         for k, end in enumerate(("low", "high")):
             row[f"ad_gap_eval_{end}"] = gap_ends[k] if gap_ends else None
-        row |= {
-            "gap_low": gap.low,
-            "gap_high": gap.high,
-        }
+        row |= {"gap_low": gap.low, "gap_high": gap.high}
         row |= _resolvable(found, left, analysis.ad_threshold)
     return row
 

@@ -7,6 +7,7 @@ from jax import lax
 # Of gamma: a direction that varies by more is resolved. Samples on which that is looked at.
 RESOLVED = 10.0
 RESOLVED_SAMPLES = 2_000
+LEAST_PIVOT = 0.5
 
 
 def count_above(gram_NKK: jax.Array, level: jax.Array) -> jax.Array:
@@ -50,29 +51,33 @@ def count_resolvable(gram_NKK: jax.Array, gamma: jax.Array) -> jax.Array:
 def mean_posterior(gram_NKK: jax.Array, gamma: jax.Array) -> jax.Array:
     """Mean over samples of the variances that gamma leaves to a manifold's directions, [k, k].
 
-    Near a sample x of Jacobian J the posterior of standard normal coordinates, given x + noise of
-    variance gamma, has the covariance (I + J^T J / gamma)^-1: of the linear VAE that touches there.
-    Its mean tells what variance ratios, in which all samples share their latents, can be at gamma.
+    Near a sample the linear VAE that touches the manifold has the posterior (I + J^T J / gamma)^-1,
+    J the Jacobian times a root of the coordinates' covariance. The mean of these tells what the
+    variance ratios of latents that all samples share can be at gamma.
 
     Args:
-        gram_NKK: see `data.base.DataKind.tangents`. Where that is 0 the posterior is the prior.
+        gram_NKK: J^T J; see `data.base.DataKind.tangents`. Where it is 0 the prior is left.
 
     Returns:
-        nan of a model that diverged.
+        nan of a model that diverged, and where directions are too unlike for single precision:
+        their variances differ by some 1e8 of gamma.
     """
     k = gram_NKK.shape[-1]
 
-    def sweep(j: jax.Array, rest_NKK: jax.Array) -> jax.Array:
-        """One step of the symmetric sweep, which turns A into -A^-1 pivot by pivot."""
+    def pivot(j: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        """A step of the symmetric sweep, which turns A into -A^-1; no LAPACK, as above."""
+        rest_NKK, least = carry
         row_NK = lax.dynamic_index_in_dim(rest_NKK, j, axis=1, keepdims=False)
-        pivot_N1 = lax.dynamic_index_in_dim(row_NK, j, axis=1, keepdims=True)
+        pivot_N1 = lax.dynamic_slice_in_dim(row_NK, j, 1, axis=1)
         scaled_NK = row_NK / pivot_N1
         swept_NKK = rest_NKK - row_NK[:, :, None] * scaled_NK[:, None, :]
         is_j_K = jnp.arange(k) == j
         scaled_NK = jnp.where(is_j_K, -1.0 / pivot_N1, scaled_NK)
         swept_NKK = jnp.where(is_j_K[:, None], scaled_NK[:, None, :], swept_NKK)
-        return jnp.where(is_j_K[None, :], scaled_NK[:, :, None], swept_NKK)
+        swept_NKK = jnp.where(is_j_K[None, :], scaled_NK[:, :, None], swept_NKK)
+        return swept_NKK, jnp.minimum(least, jnp.min(pivot_N1))
 
-    # Of positive definite matrices all pivots are positive.
-    started_NKK = jnp.eye(k)[None] + gram_NKK / gamma
-    return -jnp.mean(lax.fori_loop(jnp.int32(0), jnp.int32(k), sweep, started_NKK), axis=0)
+    start = jnp.eye(k)[None] + gram_NKK / gamma, jnp.float32(jnp.inf)
+    swept_NKK, least = lax.fori_loop(jnp.int32(0), jnp.int32(k), pivot, start)
+    # Without rounding no pivot is below 1.
+    return jnp.where(least > LEAST_PIVOT, -jnp.mean(swept_NKK, axis=0), jnp.nan)

@@ -46,7 +46,7 @@ def test_a_covariance_that_is_not_finite_has_no_ratios():
     assert np.all(np.isnan(scores.means["ratio"]))
 
 
-def test_what_gamma_allows_the_threshold_is_counted_up_to_kappa():
+def test_what_gamma_allows_the_threshold_is_counted_where_latents_are_enough():
     """Eigenvalues of the mean posterior, of which each coordinate may have some of a flat one."""
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
 
@@ -55,11 +55,11 @@ def test_what_gamma_allows_the_threshold_is_counted_up_to_kappa():
         means = {"nelbo": 0.0, "ratio": np.full(kappa, 0.5), "resolved_posterior": mean}
         means["resolvable"] = np.array([0.0, 0.0, 0.0, 0.5, 0.5])
         config = SimpleNamespace(analysis=SimpleNamespace(ad_threshold=0.05, ad_min_gap=1.0))
-        row = score_columns(RunScores(means, {}), config, Taken(1, 1), left=4)
+        row = score_columns(RunScores(means, {}), config, Taken(1, 1), left=len(variances))
         assert (row["resolvable"], row["resolvable_share"]) == (3.5, 0.5)
         return row["resolvable_ad"]
 
     assert allowed([1e-4, 0.01, 0.049, 0.051], 6) == 3
-    assert allowed([1e-4, 0.01, 0.049, 0.051], 2) == 2
+    assert allowed([1e-4, 0.01, 0.049, 0.051], 3) is None
     assert allowed([1e-4, 0.01, 0.01, 0.01], 6) == 4
     assert allowed([np.nan] * 4, 6) is None

@@ -1,6 +1,7 @@
 """Random command lines of a sweep: known fields and near misses, values right and wrong."""
 
 import random
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def _value(draw: random.Random, path: str, field: Field | None) -> str:
 
 
 def command_line(
-    draw: random.Random, configs: list[Path], fields: dict[str, Field | None]
+    draw: random.Random, configs: Sequence[Path], fields: dict[str, Field | None]
 ) -> list[str]:
     """A config file with one to four overrides, and in some a slip in the arguments.
 

@@ -293,7 +293,7 @@ def test_the_threshold_is_told_from_what_gamma_allows_it(tmp_path):
     _, text = reported(path, figures=False)
     section = text[text.index("What gamma resolves") :]
     rows = main_table(section)[:2]
-    assert [row["AD (0.05) that γ allows"] for row in rows] == ["2.0", "2.3"]
+    assert [row["AD (0.05) that γ allows"] for row in rows] == ["–", "2.3"]
     assert [row["AD (0.05)"] for row in rows] == ["2.0", "3.0"]
     # Those with too few latents are under no theorem.
     words = "γ allows AD (0.05) all dimensions in 1 of 3 runs; it is as expected in 1 of these"
@@ -308,6 +308,15 @@ def test_what_gamma_allows_is_not_told_of_results_without_it(tmp_path):
     _, text = reported(path, figures=False)
     assert "What gamma resolves" in text
     assert "γ allows" not in text
+    assert "gamma allows" not in text
+
+
+def test_held_gammas_are_in_no_count_of_what_gamma_allows(tmp_path):
+    grid = {"kappa": (4,), "d": (6,), "r": (2,), "log_gamma": (-2.0, -4.0)}
+    path = invented_run(resolve(tiny_dict(grid)), tmp_path / "w")
+    _, text = reported(path, figures=False)
+    assert "AD (0.05) that γ allows" in text
+    assert "γ allows AD" not in text
 
 
 def test_means_over_some_of_the_runs_say_so(tmp_path):
