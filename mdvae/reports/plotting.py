@@ -206,10 +206,13 @@ def _legend(figure: Figure, panels: Sequence[Axes], place: Any, numbered: bool) 
     if numbered:
         labels.sort(key=lambda label: float(label.partition("= ")[2] or "inf"))
     # A letter of 9 points is about 0.07 inches wide; the sample of a line takes the rest.
-    room = int(figure.get_figwidth() / (0.07 * max(map(len, labels), default=1) + 0.5))
+    letters = int((figure.get_figwidth() - 0.5) / 0.07)
+    texts = [textwrap.fill(label, letters, break_long_words=False) for label in labels]
+    longest = max((len(line) for text in texts for line in text.splitlines()), default=1)
+    room = int(figure.get_figwidth() / (0.07 * longest + 0.5))
     figure.legend(
         [found[label] for label in labels],
-        labels,
+        texts,
         loc=place,
         ncols=max(1, min(room, len(labels))),
     )

@@ -8,13 +8,14 @@ import matplotlib as mpl
 import pytest
 from conftest import tiny_dict
 from invented import invented_run
+from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from runs import CONFIGS, run_report
 
 import mdvae
 from mdvae import cli
 from mdvae.reports.base import View
-from mdvae.reports.plotting import STYLE
+from mdvae.reports.plotting import STYLE, legend_below
 from mdvae.reports.sections import spectra
 from mdvae.settings.config import resolve
 from mdvae.store import rundir
@@ -190,6 +191,24 @@ def test_what_panels_of_spectra_share_is_said_within_the_figure(
             for each in (legend, *figure.texts):
                 box = each.get_window_extent()
                 assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
+def test_a_legend_of_many_axes_is_within_the_figure():
+    figure = Figure(figsize=(5.2, 3.0), layout="constrained")
+    axes = figure.subplots()
+    named = ", ".join(f"axis_{i}\u00a0=\u00a0value_{i}" for i in range(9))
+    for label in ("short", named):
+        axes.plot([0, 1], [0, 1], label=label)
+    with mpl.rc_context(STYLE):
+        legend_below(figure, [axes])
+        figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert [" ".join(text.get_text().split("\n")) for text in legend.get_texts()] == [
+        "short",
+        named,
+    ]
+    box = legend.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
 
 
 def test_small_ratios_keep_their_digits(tmp_path):

@@ -63,7 +63,7 @@ def _title(shown: Shown) -> str:
 
 def _title_height(models: list[Shown]) -> float:
     """Inches of the highest title of some models."""
-    return 0.11 * max(_title(shown).count("\n") + 1 for shown in models)
+    return 0.13 * max(_title(shown).count("\n") + 1 for shown in models)
 
 
 def _height(rows: int, columns: int, width: float) -> float:
