@@ -330,6 +330,16 @@ def test_what_gamma_allows_is_not_told_of_results_without_it(tmp_path):
     assert "gamma allows" not in text
 
 
+def test_what_gamma_allows_is_told_of_each_part_of_the_data(tmp_path):
+    draft = tiny_dict({"kappa": (6,), "d": (8,), "r": (3,)}, data="union")
+    draft.seed, draft.seeds = 0, 2
+    path = invented_run(resolve(draft), tmp_path / "w")
+    _, text = reported(path, figures=False)
+    rows = main_table(text[text.index("What gamma resolves") :])[:3]
+    assert [row["dimensions of x to be found"] for row in rows] == ["1", "2", "3"]
+    assert [row["AD (0.05) that γ allows"] for row in rows] == ["0.5", "1.5", "2.5"]
+
+
 def test_held_gammas_are_in_no_count_of_what_gamma_allows(tmp_path):
     grid = {"kappa": (4,), "d": (6,), "r": (2,), "log_gamma": (-2.0, -4.0)}
     path = invented_run(resolve(tiny_dict(grid)), tmp_path / "w")
