@@ -7,6 +7,7 @@ from jax import lax
 # Of gamma: a direction that varies by more is resolved. Samples on which that is looked at.
 RESOLVED = 10.0
 RESOLVED_SAMPLES = 2_000
+# Of I + J^T J / gamma, whose pivots are 1 or more but for rounding; lower ones tell of too much.
 LEAST_PIVOT = 0.5
 
 
@@ -59,8 +60,8 @@ def mean_posterior(gram_NKK: jax.Array, gamma: jax.Array) -> jax.Array:
         gram_NKK: J^T J; see `data.base.DataKind.tangents`. Where it is 0 the prior is left.
 
     Returns:
-        nan of a model that diverged, and where directions are too unlike for single precision:
-        their variances differ by some 1e8 of gamma.
+        nan of a model that diverged, and where single precision does not reach: of variances of
+        about 1e8 gamma beside some of no more than gamma.
     """
     k = gram_NKK.shape[-1]
 
@@ -79,5 +80,4 @@ def mean_posterior(gram_NKK: jax.Array, gamma: jax.Array) -> jax.Array:
 
     start = jnp.eye(k)[None] + gram_NKK / gamma, jnp.float32(jnp.inf)
     swept_NKK, least = lax.fori_loop(jnp.int32(0), jnp.int32(k), pivot, start)
-    # Without rounding no pivot is below 1.
     return jnp.where(least > LEAST_PIVOT, -jnp.mean(swept_NKK, axis=0), jnp.nan)

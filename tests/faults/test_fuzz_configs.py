@@ -29,6 +29,9 @@ from mdvae.stages.plan import stages_of
 from mdvae.store import rundir
 
 SHIPPED = Path(__file__).parents[2] / "configs"
+ALL = (*sorted(SHIPPED.glob("*.py")), *sorted(CONFIGS.glob("*.py")))
+# Those of the tests' own that are trained in a moment.
+TINY = (CONFIGS / "small.py", CONFIGS / "tiny.py")
 # More memory than this, beside what there is, is taken by nothing that is checked before training.
 ROOM = 6 * 2**30
 # Nor does it take longer than this, on a machine that has other things to do.
@@ -94,11 +97,6 @@ def outcome(argv, folder):
         assert ":" in found, found
     assert time.monotonic() - started < SECONDS
     return found
-
-
-ALL = (*sorted(SHIPPED.glob("*.py")), *sorted(CONFIGS.glob("*.py")))
-# Those of the tests' own that are trained in a moment.
-TINY = (CONFIGS / "small.py", CONFIGS / "tiny.py")
 
 
 def check_lines(folder, seeds, configs=ALL):

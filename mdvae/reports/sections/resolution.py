@@ -43,12 +43,15 @@ def _rows(view: View) -> list[Row]:
     return [row for row in rows if row.get("resolvable_n")]
 
 
+def _tells_allowed(rows: Sequence[Row]) -> bool:
+    """Whether any cell has what gamma allows: of none with too few latents, or of older results."""
+    return any(row.get("resolvable_ad_n") for row in rows)
+
+
 def _tables(view: View) -> list[Table]:
     active, rows = _mean_active(view), _rows(view)
     groups = [[row for row in rows if ("part" in row) == parted] for parted in (False, True)]
-    caption = CAPTION
-    if any(row.get("resolvable_ad_n") for row in rows):
-        caption += ALLOWED
+    caption = CAPTION + ALLOWED if _tells_allowed(rows) else CAPTION
     return [
         Table(_columns(view, group, active), group, caption if i == 0 or not groups[0] else "")
         for i, group in enumerate(groups)
@@ -70,9 +73,8 @@ def _columns(view: View, rows: Sequence[Row], active: dict[tuple[str, int], floa
         (part,) = [part for part in cell.parts if part.value == part_of(row)]
         return str(theory.dimension_left(cell, part))
 
-    allowed = [
-        plain(f"AD ({view.threshold}) that γ allows", lambda row: mean_text(row, "resolvable_ad"))
-    ]
+    title = f"AD ({view.threshold}) that γ allows"
+    allowed = [plain(title, lambda row: mean_text(row, "resolvable_ad"))]
     return [
         *found,
         plain("dimensions of x to be found", lambda row: dimension(dict(row))),
@@ -84,7 +86,7 @@ def _columns(view: View, rows: Sequence[Row], active: dict[tuple[str, int], floa
             f"AD ({view.threshold}) of a sample, mean",
             lambda row: fixed(active.get((row["cell"], part_of(dict(row)))), 2),
         ),
-        *(allowed if any(row.get("resolvable_ad_n") for row in rows) else []),
+        *(allowed if _tells_allowed(rows) else []),
         plain(f"AD ({view.threshold})", lambda row: mean_text(row, "ad")),
         plain("AD (gap)", lambda row: mean_text(row, "ad_gap")),
     ]
